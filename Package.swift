@@ -1,0 +1,73 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target is built in the Swift 6 language mode with all warnings as errors.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+
+/// A layer of the program: what it may import is what it names here, and nothing else.
+func layer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: [.target(name: name)] + dependencies, resources: resources,
+        swiftSettings: strict)
+}
+
+let package = Package(
+    name: "cognitofs",
+    products: [.executable(name: "cognitofs", targets: ["cognitofs"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // C libraries, one module each.
+        .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+        .target(name: "CChecksum"),
+
+        // Layer 0: values.
+        layer("Bytes", ["CChecksum"]),
+        layer("ObjectStore", ["Bytes"]),
+        // Layer 1: one outside library each.
+        layer("HTTPTransport", ["Bytes", "CCurl", log]),
+        layer("Sealing", ["Bytes", "COpenSSL", system]),
+        layer("SQLite", ["CSQLite", system]),
+        // Layer 2: the services.
+        layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
+        layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", log, system]),
+        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Bytes", log, system]),
+        layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
+        layer("Settings", [toml, system]),
+        // Layer 3: the file system and the kernel.
+        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", log, system]),
+        layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
+        // Layer 4: one mount.
+        layer(
+            "MountRuntime",
+            [
+                "FileSystemCore", "FuseBinding", "S3", "Cognito", "BlockCache", "Journal", "Settings", "HTTPTransport",
+                "Sealing", "ObjectStore", "Bytes", log, system,
+            ]),
+        // Layer 5: the command.
+        .executableTarget(
+            name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "Settings", "Bytes", arguments, log, system],
+            swiftSettings: strict),
+    ]
+)
