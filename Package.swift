@@ -11,6 +11,7 @@ let strict: [SwiftSetting] = [
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 /// A layer of the program: what it may import is what it names here, and nothing else.
@@ -29,6 +30,7 @@ let package = Package(
     products: [.executable(name: "cognitofs", targets: ["cognitofs"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
@@ -56,7 +58,7 @@ let package = Package(
         layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
-        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", log, system]),
+        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
         // Layer 4: one mount.
         layer(
