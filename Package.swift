@@ -71,5 +71,6 @@ let package = Package(
             swiftSettings: strict),
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
+        tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
     ]
 )
