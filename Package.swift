@@ -71,5 +71,8 @@ let package = Package(
         .executableTarget(
             name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
+
+        tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
+        tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
     ]
 )
