@@ -71,5 +71,7 @@ let package = Package(
             swiftSettings: strict),
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
+        // Storage.
+        tests("Sealing", []),
     ]
 )
