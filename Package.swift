@@ -51,11 +51,12 @@ let package = Package(
         layer("HTTPTransport", ["Bytes", "CCurl", log]),
         layer("Sealing", ["Bytes", "COpenSSL", system]),
         layer("SQLite", ["CSQLite", system]),
+        layer("Disk", [system]),
         // Layer 2: the services.
         layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", log, system]),
-        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Bytes", log, system]),
-        layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
+        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "Bytes", log, system]),
+        layer("Journal", ["ObjectStore", "Sealing", "Disk", "Bytes", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
         layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", heap, log, system]),
@@ -74,5 +75,10 @@ let package = Package(
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
         tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
+        // Storage.
+        tests("Sealing", ["Disk"]),
+        tests("SQLite", [system]),
+        tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
+        tests("Journal", ["Sealing", "Disk", log, system]),
     ]
 )
