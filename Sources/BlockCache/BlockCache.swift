@@ -26,5 +26,6 @@ public final class BlockCache: Sendable {
     public func pin(_ version: ObjectVersion) {}
     public func unpin(_ version: ObjectVersion) {}
 
+    public let limit: Int64 = 0
     init() {}
 }

@@ -26,6 +26,8 @@ struct Committer: Sendable {
         case queued(notBefore: Duration)
         case running
         case failed(ObjectStoreError)
+
+        var isRunning: Bool { if case .running = self { true } else { false } }
     }
 
     private struct Item: Sendable {
@@ -228,8 +230,4 @@ struct Committer: Sendable {
         let ceiling = min(Double(1 << min(attempts - 1, 6)), 60)
         return .seconds(ceiling * (0.1 + 0.9 * jitter))
     }
-}
-
-extension Committer.Phase {
-    fileprivate var isRunning: Bool { if case .running = self { true } else { false } }
 }

@@ -7,7 +7,7 @@ extension ObjectStoreError {
         switch code {
         case .accessDenied, .archived: .permissionDenied
         case .notFound, .noSuchUpload: .noSuchFileOrDirectory
-        case .noSuchBucket: .noDevice
+        case .noSuchBucket: Errno(rawValue: 19)  // ENODEV, which swift-system does not name
         case .preconditionFailed, .sourceChanged: .staleNFSFileHandle
         case .signInNeeded: Errno(rawValue: 127)  // EKEYEXPIRED, which swift-system does not name
         case .unreachable: .networkUnreachable

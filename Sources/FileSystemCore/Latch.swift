@@ -53,7 +53,7 @@ final class Latch<Value: Sendable>: Sendable {
     func wait(atMost patience: Duration, late: Errno) async throws(Errno) -> Value {
         let outcome = await withTaskGroup(of: Outcome?.self) { group in
             group.addTask { () async -> Outcome? in
-                do { return .success(try await self.wait()) } catch { return .failure(error) }
+                do throws(Errno) { return .success(try await self.wait()) } catch { return .failure(error) }
             }
             group.addTask { () async -> Outcome? in
                 do { try await Task.sleep(for: patience) } catch { return nil }

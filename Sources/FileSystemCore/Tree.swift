@@ -1,3 +1,4 @@
+import Journal
 import ObjectStore
 import SystemPackage
 

@@ -8,7 +8,7 @@ extension Volume {
     static let metadataLimit = 2048
 
     public func getattr(_ inode: InodeNumber, _ handle: FileHandle?) -> Answer<AttributeReply> {
-        do {
+        do throws(Errno) {
             let answer: (reply: AttributeReply?, parent: InodeNumber, name: EntryName) = try look { state throws(Errno) in
                 let node = try state.tree.node(inode)
                 let isSettled = handle != nil || node.isDirectory || !node.isLinked || (node.file?.openCount ?? 0) > 0
@@ -34,7 +34,7 @@ extension Volume {
     public func setattr(
         _ inode: InodeNumber, _ changes: AttributeChanges, _ handle: FileHandle?, _ caller: Caller
     ) -> Answer<AttributeReply> {
-        do {
+        do throws(Errno) {
             if let size = changes.size { try resize(inode, to: size) }
             let (reply, latch) = try change { state throws(Errno) in
                 try state.set(inode, changes, clock.wall(), clock.monotonic())

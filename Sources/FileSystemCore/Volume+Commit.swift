@@ -1,3 +1,4 @@
+import BlockCache
 import Bytes
 import Journal
 import Logging

@@ -1,5 +1,7 @@
 import Bytes
 import Glibc
+import Journal
+import Logging
 import ObjectStore
 import SystemPackage
 
@@ -45,7 +47,7 @@ extension Volume {
         let buffer = ByteBuffer(capacity: Int(theirs.size))
         let count = try await store.get(theirs.version, range: 0..<theirs.size, into: buffer, .upload) { _ in }
         guard count == ours.count else { return false }
-        return ours.withBytes { a in buffer.withBytes(0..<count) { b in memcmp(a.baseAddress, b.baseAddress, count) == 0 } }
+        return ours.withBytes { a in buffer.withBytes(0..<count) { b in a.elementsEqual(b) } }
     }
 
     private func conflictSuffix() -> String {

@@ -12,7 +12,7 @@ extension Volume {
     public func read(
         _ inode: InodeNumber, _ handle: FileHandle, offset: Int64, count: Int
     ) -> Answer<[ByteSlice]> {
-        do {
+        do throws(Errno) {
             let plan = try change { state throws(Errno) in try state.planRead(inode, handle, offset, count) }
             guard let plan else { return .ready([]) }
             let source = try look { state throws(Errno) in self.source(try state.tree.node(inode)) }
@@ -36,7 +36,7 @@ extension Volume {
     ) -> Answer<[ByteSlice]> {
         let extents = staged.extents(plan.range)
         let needsBase = extents.contains { if case .base = $0 { true } else { false } }
-        do {
+        do throws(Errno) {
             if !needsBase { return .ready(try assembleLocal(staged, extents)) }
         } catch {
             return .failed(error)
@@ -79,7 +79,7 @@ extension Volume {
     public func write(
         _ inode: InodeNumber, _ handle: FileHandle, offset: Int64, _ bytes: UnsafeRawBufferPointer, mayKillSetID: Bool
     ) -> Answer<Int> {
-        do {
+        do throws(Errno) {
             let end = offset + Int64(bytes.count)
             guard offset >= 0, end <= Self.largestFile else { throw .fileTooLarge }
             let staged = try stagedFile(inode)
@@ -142,7 +142,7 @@ extension Volume {
         _ inode: InodeNumber, _ handle: FileHandle, mode: Int32, offset: Int64, length: Int64
     ) -> Answer<Void> {
         let (keepSize, punch, zero) = (Int32(0x01), Int32(0x02), Int32(0x10))
-        do {
+        do throws(Errno) {
             guard offset >= 0, length > 0 else { throw .invalidArgument }
             guard offset <= Self.largestFile - length else { throw .fileTooLarge }
             let range = offset..<offset + length
@@ -173,7 +173,7 @@ extension Volume {
     public func lseek(
         _ inode: InodeNumber, _ handle: FileHandle, offset: Int64, whence: Int32
     ) -> Answer<Int64> {
-        do {
+        do throws(Errno) {
             let file = try look { state throws(Errno) -> FileState in
                 guard let file = try state.tree.node(inode).file else { throw .isDirectory }
                 return file

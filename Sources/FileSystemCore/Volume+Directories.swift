@@ -3,7 +3,7 @@ import SystemPackage
 /// Reading directories. A stream shows what was there when it was opened or rewound, each name once.
 extension Volume {
     public func opendir(_ inode: InodeNumber) -> Answer<Opened> {
-        do {
+        do throws(Errno) {
             let isFresh = try look { state throws(Errno) in
                 state.isFresh(try state.tree.directory(inode).listedAt, now: clock.monotonic())
             }

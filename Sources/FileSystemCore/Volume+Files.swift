@@ -11,7 +11,7 @@ extension Volume {
     private static let largestLink: Int64 = 4096
 
     public func open(_ inode: InodeNumber, flags: Int32, _ caller: Caller) -> Answer<Opened> {
-        do {
+        do throws(Errno) {
             let mayBeLink = try look { state throws(Errno) in
                 let node = try state.tree.node(inode)
                 guard let file = node.file else { throw .isDirectory }
@@ -22,7 +22,7 @@ extension Volume {
             if !mayBeLink { return openKnown(inode, flags, caller) }
             return .later { () async throws(Errno) in
                 // Best effort: a file can be read without its metadata.
-                do { try await self.learnStored(inode) } catch where error != .interrupted {}
+                do throws(Errno) { try await self.learnStored(inode) } catch { if error == .interrupted { throw error } }
                 if try await self.becameLink(inode) { throw .staleNFSFileHandle }
                 switch self.openKnown(inode, flags, caller) {
                 case .ready(let opened): return opened
@@ -36,7 +36,7 @@ extension Volume {
     }
 
     private func openKnown(_ inode: InodeNumber, _ flags: Int32, _ caller: Caller) -> Answer<Opened> {
-        do {
+        do throws(Errno) {
             if flags & O_TRUNC != 0, flags & O_ACCMODE != O_RDONLY { try resize(inode, to: 0) }
             return .ready(try register(inode, flags, caller))
         } catch {
@@ -100,7 +100,7 @@ extension Volume {
     }
 
     public func flush(_ inode: InodeNumber, _ handle: FileHandle, _ caller: Caller) -> Answer<Void> {
-        do {
+        do throws(Errno) {
             let opener = try look { state throws(Errno) -> Int32? in
                 guard let open = state.handles[handle] else { throw .badFileDescriptor }
                 guard open.mayWrite || state.tree[inode]?.file?.location == nil else { return nil }

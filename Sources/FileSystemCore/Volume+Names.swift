@@ -5,7 +5,7 @@ import SystemPackage
 /// Names: what is there, what is made, what goes.
 extension Volume {
     public func lookup(_ parent: InodeNumber, _ name: FileName) -> Answer<Entry> {
-        do {
+        do throws(Errno) {
             let name = try EntryName(name)
             let entry = try change { state throws(Errno) in try state.lookup(parent, name, clock.monotonic(), force: false) }
             if let entry { return .ready(entry) }
@@ -88,7 +88,7 @@ extension Volume {
     }
 
     public func rmdir(_ parent: InodeNumber, _ name: FileName) -> Answer<Void> {
-        do {
+        do throws(Errno) {
             let name = try EntryName(name)
             let isKnown = try look { state throws(Errno) in
                 guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }

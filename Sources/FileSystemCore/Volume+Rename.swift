@@ -6,7 +6,7 @@ extension Volume {
     public func rename(
         _ parent: InodeNumber, _ name: FileName, to newParent: InodeNumber, _ newName: FileName, _ mode: RenameMode
     ) -> Answer<Void> {
-        do {
+        do throws(Errno) {
             let (name, newName) = (try EntryName(name), try EntryName(newName))
             let trees = try look { state throws(Errno) in
                 try state.checkRename(parent, name, newParent, newName, mode)
@@ -115,7 +115,7 @@ extension VolumeState {
         let old = (node.parent, node.name)
         tree.move(node.inode, to: parent, name)
         // Every key must still be short enough, or nothing moves.
-        do {
+        do throws(Errno) {
             for inode in moved { _ = try tree.key(inode) }
         } catch {
             tree.move(node.inode, to: old.0, old.1)

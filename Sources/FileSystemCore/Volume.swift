@@ -77,7 +77,7 @@ public final class Volume: FileSystem {
 
     /// As `change`, for what cannot fail.
     func update<Value: Sendable>(_ body: (inout VolumeState) -> Value) -> Value {
-        do {
+        do throws(Errno) {
             return try change { state throws(Errno) in body(&state) }
         } catch {
             preconditionFailure("a change that cannot fail has failed")
@@ -118,14 +118,14 @@ public final class Volume: FileSystem {
 
     /// An answer that memory can give.
     func now<Value: Sendable>(_ body: (inout VolumeState) throws(Errno) -> Value) -> Answer<Value> {
-        do { return .ready(try change(body)) } catch { return .failed(error) }
+        do throws(Errno) { return .ready(try change(body)) } catch { return .failed(error) }
     }
 
     /// A change of the view that is made at once, and an answer that waits until S3 has what `body` queued.
     func committed<Value: Sendable>(
         _ body: (inout VolumeState) throws(Errno) -> (Value, [IntentID])
     ) -> Answer<Value> {
-        do {
+        do throws(Errno) {
             let (value, latches) = try change { state throws(Errno) in
                 let (value, ids) = try body(&state)
                 return (value, ids.map { state.latch($0) })
