@@ -79,6 +79,9 @@ public struct RequestContext: Sendable {
     public var priority: Priority
     /// How long the call may take in all, retries included. For transfers of data it bounds the time without progress.
     public var patience: Duration
+    /// The object's size in bytes, where the caller of `get` knows it. A read of the whole object is then checked against
+    /// the checksum that the store keeps, and nothing is announced before it was.
+    public var objectSize: Int64?
 
     public init(priority: Priority, patience: Duration) {
         self.priority = priority
