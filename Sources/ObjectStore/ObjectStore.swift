@@ -25,6 +25,8 @@ public protocol ObjectStore: Sendable {
 
     /// Stores one object whole. An answer that was lost is resolved inside: the call reports success only for a version
     /// that is known to be this one.
+    /// A write that fails its precondition because the very same bytes and (non-empty) metadata are there already is
+    /// taken for the echo of an earlier write of the same, whose answer was lost, and succeeds. `copy` does likewise.
     func put(
         _ key: ObjectKey, _ body: ByteSlice, _ attributes: ObjectAttributes, _ precondition: Precondition,
         _ context: RequestContext
