@@ -69,5 +69,9 @@ let package = Package(
         .executableTarget(
             name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
+
+        tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
+        // Storage.
+        tests("Sealing", []),
     ]
 )
