@@ -1,3 +1,4 @@
+import CProcess
 import Glibc
 
 /// Keeps the memory of this process out of files: call it first in every command that touches secrets.
@@ -14,6 +15,6 @@ public enum CoreDumps {
             limit = rlimit(rlim_cur: 0, rlim_max: 0)
             _ = setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
         }
-        _ = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        _ = cprocess_forbid_dumps()
     }
 }
