@@ -9,7 +9,7 @@ struct PrivateDirectory: Sendable {
     /// Larger files are refused unread.
     static let maximumFileBytes = 512 << 10
 
-    /// Which file is there: two equal stamps mean that nobody replaced it in between.
+    /// Which file is there: two equal stamps mean that nobody replaced it, or changed its owner or mode, in between.
     struct Stamp: Hashable, Sendable {
         var inode: UInt64
         var seconds: Int
@@ -122,7 +122,7 @@ struct PrivateDirectory: Sendable {
         var status = stat()
         guard lstat(path.appending(name).string, &status) == 0 else { return nil }
         return Stamp(
-            inode: UInt64(status.st_ino), seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec,
+            inode: UInt64(status.st_ino), seconds: status.st_ctim.tv_sec, nanoseconds: status.st_ctim.tv_nsec,
             size: Int64(status.st_size))
     }
 
