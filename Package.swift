@@ -74,5 +74,9 @@ let package = Package(
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
         // Storage.
         tests("Sealing", []),
+        // Signing in.
+        tests(
+            "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
+            resources: [.embedInCode("Resources/srp-vectors.json")]),
     ]
 )
