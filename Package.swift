@@ -43,6 +43,7 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .target(name: "CChecksum"),
+        .systemLibrary(name: "CProcess"),
 
         // Layer 0: values.
         layer("Bytes", ["CChecksum"]),
@@ -57,6 +58,9 @@ let package = Package(
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", log, system]),
         layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "Bytes", log, system]),
         layer("Journal", ["ObjectStore", "Sealing", "Disk", "Bytes", log, system]),
+        layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", "CProcess", log, system]),
+        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Bytes", log, system]),
+        layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
         layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", heap, log, system]),
@@ -80,5 +84,10 @@ let package = Package(
         tests("SQLite", [system]),
         tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
         tests("Journal", ["Sealing", "Disk", log, system]),
+        tests("Sealing", []),
+        // Signing in.
+        tests(
+            "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
+            resources: [.embedInCode("Resources/srp-vectors.json")]),
     ]
 )
