@@ -41,6 +41,7 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .target(name: "CChecksum"),
+        .systemLibrary(name: "CProcess"),
 
         // Layer 0: values.
         layer("Bytes", ["CChecksum"]),
@@ -51,7 +52,7 @@ let package = Package(
         layer("SQLite", ["CSQLite", system]),
         // Layer 2: the services.
         layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
-        layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", log, system]),
+        layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", "CProcess", log, system]),
         layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Bytes", log, system]),
         layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
         layer("Settings", [toml, system]),
@@ -69,5 +70,13 @@ let package = Package(
         .executableTarget(
             name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
+
+        tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
+        // Storage.
+        tests("Sealing", []),
+        // Signing in.
+        tests(
+            "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
+            resources: [.embedInCode("Resources/srp-vectors.json")]),
     ]
 )

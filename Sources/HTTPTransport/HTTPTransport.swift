@@ -9,7 +9,13 @@ public protocol HTTPTransport: Sendable {
 }
 
 public struct HTTPRequest: Sendable {
-    public enum Method: String, Sendable { case get = "GET", head = "HEAD", put = "PUT", post = "POST", delete = "DELETE" }
+    public enum Method: String, Sendable {
+        case get = "GET"
+        case head = "HEAD"
+        case put = "PUT"
+        case post = "POST"
+        case delete = "DELETE"
+    }
 
     /// What happens to the bytes of an answer with a 2xx status. Other answers are always collected, up to 1 MiB.
     public enum Sink: Sendable {
@@ -33,7 +39,7 @@ public struct HTTPRequest: Sendable {
     public var priority: Int
     /// The longest the whole exchange may take, waiting for a connection included.
     public var timeout: Duration
-    /// The longest without a byte moving in either direction.
+    /// The longest without a byte moving in either direction, once the request is on a connection.
     public var stallTimeout: Duration
 
     public init(
@@ -56,6 +62,10 @@ public struct HTTPResponse: Sendable {
     /// In the order received; compare names without case.
     public var headers: [(name: String, value: String)]
     public var body: [UInt8]
+    /// True when the request went out a second time of itself, because a kept connection turned out to be closed before
+    /// a byte of an answer came. The first sending may have been carried out: a precondition that fails then may have
+    /// been broken by this very request.
+    public var wasResent = false
 
     public init(status: Int, headers: [(name: String, value: String)], body: [UInt8]) {
         self.status = status
@@ -65,8 +75,19 @@ public struct HTTPResponse: Sendable {
 
     /// The first header of that name, whatever its case.
     public subscript(name: String) -> String? {
-        headers.first { $0.name.utf8.elementsEqual(name.utf8) || $0.name.lowercased() == name.lowercased() }?.value
+        headers.first { $0.name.isEqualIgnoringCase(to: name) }?.value
     }
+}
+
+extension String {
+    /// Compares as HTTP compares field names: ASCII letters without case, all else byte by byte.
+    func isEqualIgnoringCase(to other: String) -> Bool {
+        utf8.count == other.utf8.count && zip(utf8, other.utf8).allSatisfy { $0.inLowerCase == $1.inLowerCase }
+    }
+}
+
+extension UInt8 {
+    fileprivate var inLowerCase: UInt8 { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(self) ? self | 0x20 : self }
 }
 
 /// Why there is no answer.

@@ -1,19 +1,64 @@
-import Bytes
+import COpenSSL
+import Glibc
 
 /// A 256-bit key for AES-GCM, wiped when the last reference goes. It prints as `<key>`, whatever prints it.
+///
+/// Each key has a page of its own, kept out of swap and core files as far as the process's limits allow.
+///
+/// Unchecked: the page is written in the initializers only, and wiped in deinit, when nobody refers to it any more.
 public final class SealingKey: @unchecked Sendable, CustomStringConvertible, CustomReflectable {
-    // Unchecked: written in the initializers only, wiped in deinit.
-    let bytes: UnsafeMutableRawBufferPointer
-
     public static let byteCount = 32
 
+    private let page: UnsafeMutableRawPointer
+    private static let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
+
+    /// Leaves the key's bytes for the initializer to fill.
+    private init(_: Void) {
+        guard
+            let page = mmap(nil, Self.pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+            page != MAP_FAILED
+        else { fatalError("no memory for a key") }
+        // Both may be refused (RLIMIT_MEMLOCK); the key then works, a little less hidden.
+        _ = mlock(page, Self.pageSize)
+        _ = madvise(page, Self.pageSize, MADV_DONTDUMP)
+        self.page = page
+    }
+
     /// A new random key.
-    public init() { fatalError("replaced") }
+    public convenience init() {
+        self.init(())
+        SecureRandom.fill(.init(start: page, count: Self.byteCount))
+    }
 
-    /// Nil unless exactly 32 bytes.
-    public init?(_ raw: some Collection<UInt8>) { fatalError("replaced") }
+    /// Nil unless exactly 32 bytes. The caller wipes its own copy.
+    public convenience init?(_ raw: some Collection<UInt8>) {
+        guard raw.count == Self.byteCount else { return nil }
+        self.init(())
+        UnsafeMutableRawBufferPointer(start: page, count: Self.byteCount).copyBytes(from: raw)
+    }
 
-    deinit { bytes.deallocate() }
+    deinit {
+        OPENSSL_cleanse(page, Self.byteCount)
+        munmap(page, Self.pageSize)
+    }
+
+    /// The key's bytes, for storing them in a file of their own. The pointer must not leave `body`.
+    public func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try body(.init(start: page, count: Self.byteCount))
+    }
+
+    /// A key for one purpose: HMAC of `purpose` under this key. Different purposes give unrelated keys, so that what one
+    /// seals no other opens.
+    public func derived(_ purpose: [UInt8]) -> SealingKey {
+        let derived = SealingKey(())
+        withBytes { key in
+            purpose.withUnsafeBytes { message in
+                HMACSHA256.authenticate(
+                    key: key, message: message, into: .init(start: derived.page, count: Self.byteCount))
+            }
+        }
+        return derived
+    }
 
     public var description: String { "<key>" }
     public var customMirror: Mirror { Mirror(self, children: []) }
