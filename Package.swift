@@ -55,12 +55,9 @@ let package = Package(
         layer("Disk", [system]),
         // Layer 2: the services.
         layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
-        layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", log, system]),
         layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "Bytes", log, system]),
         layer("Journal", ["ObjectStore", "Sealing", "Disk", "Bytes", log, system]),
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", "CProcess", log, system]),
-        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Bytes", log, system]),
-        layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
         layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", heap, log, system]),
@@ -84,7 +81,6 @@ let package = Package(
         tests("SQLite", [system]),
         tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
         tests("Journal", ["Sealing", "Disk", log, system]),
-        tests("Sealing", []),
         // Signing in.
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],

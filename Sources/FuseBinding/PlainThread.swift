@@ -62,10 +62,10 @@ enum PlainThread {
 /// A counting semaphore, for plain threads only.
 ///
 /// Unchecked: sem_t is made for use by many threads, and lives at one address until deinit.
-final class Semaphore: @unchecked Sendable {
+package final class Semaphore: @unchecked Sendable {
     private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
-    init() {
+    package init() {
         let status = sem_init(semaphore, 0, 0)
         precondition(status == 0, "a semaphore within a process needs no resource")
     }
@@ -75,9 +75,9 @@ final class Semaphore: @unchecked Sendable {
         semaphore.deallocate()
     }
 
-    func signal() { sem_post(semaphore) }
+    package func signal() { sem_post(semaphore) }
 
-    func wait() {
+    package func wait() {
         while sem_wait(semaphore) != 0, errno == EINTR {}
     }
 }

@@ -1,4 +1,16 @@
+import BlockCache
+import Cognito
+import FileSystemCore
+import FuseBinding
+import Glibc
+import HTTPTransport
+import Journal
+import Logging
+import ObjectStore
+import S3
 import Settings
+import Synchronization
+import SystemPackage
 
 /// One mount, from settings to the last unmount.
 public enum Mount {
@@ -10,8 +22,15 @@ public enum Mount {
         settings: MountSettings, mountPoint: String, source: String, foreground: Bool,
         ready: @escaping @Sendable (MountFailure?) -> Void
     ) throws -> Int32 {
-        let failure = MountFailure(.internalError, "Mounting isn't available in this build.")
-        ready(failure)
-        throw failure
+        do throws(MountFailure) {
+            SignalWatch.block()
+            CoreDumps.disable()
+            let logger = Logger(label: "cognitofs") { _ in SystemLog(foreground ? .standardError : .syslog) }
+            let parts = try MountParts(settings, mountPoint: mountPoint, source: source, logger: logger)
+            return try parts.serve(isForeground: foreground) { ready(nil) }
+        } catch {
+            ready(error)
+            throw error
+        }
     }
 }
