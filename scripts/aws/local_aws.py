@@ -140,6 +140,9 @@ class Instance:
             "MINISTACK_REGION": REGION,
             "SERVICES": SERVICES,
             "TMPDIR": str(temporary),
+            # Listeners of services that nothing here uses; MiniStack would open them on every interface.
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
         }
         with open(self.log, "ab") as log:
