@@ -23,8 +23,8 @@ has_swift() {
     [[ -n $version && $(printf '%s\n%s\n' "$swift_wanted" "$version" | sort -V | head -n 1) == "$swift_wanted" ]]
 }
 
-need_swift() {
-    has_swift || fail "$*Swift $swift_wanted or later is not on PATH; https://www.swift.org/install/linux/ says how to get it"
+swift_advice() {
+    echo "Swift $swift_wanted or later is not on PATH; https://www.swift.org/install/linux/ says how to get it"
 }
 
 # The comment at the top of the script that runs.
