@@ -26,7 +26,7 @@ import socket
 import string
 import subprocess
 import sys
-import time
+import uuid
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -241,7 +241,7 @@ class Instance:
         return username, kept
 
     def switches(self, changed: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """The front's switches, after the change; nil while it does not answer."""
+        """The front's switches, after the change; None while it does not answer."""
         body = json.dumps(changed).encode() if changed else None
         request = urllib.request.Request(f"{self.endpoint}/_cognitofs/settings", data=body)
         try:
