@@ -26,7 +26,7 @@ import socket
 import string
 import subprocess
 import sys
-import uuid
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
