@@ -115,13 +115,14 @@ class Instance:
 
     def start(self, switches: dict[str, str]) -> None:
         if self.pid() is None:
-            self.launch(switches)
+            self.wait_until_answering(self.launch(switches))
         elif self.wanted_port not in (None, self.port()):
             raise Refusal(f"it runs on port {self.port()} already; stop it first")
-        self.wait_until_answering()
+        else:
+            self.wait_until_answering(None)
         self.deploy()
 
-    def launch(self, switches: dict[str, str]) -> None:
+    def launch(self, switches: dict[str, str]) -> subprocess.Popen[bytes]:
         port = self.port()
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -156,11 +157,14 @@ class Instance:
                 cwd=self.state,
             )
         write_private(self.state / "pid", f"{process.pid}\n")
+        return process
 
-    def wait_until_answering(self) -> None:
+    def wait_until_answering(self, launched: subprocess.Popen[bytes] | None) -> None:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
-            if self.pid() is None:
+            # Its arguments, by which `pid` knows it, are not to be seen before its program has begun.
+            ended = self.pid() is None if launched is None else launched.poll() is not None
+            if ended:
                 raise Refusal(f"it ended at once: {self.last_line_of_log()}")
             if self.switches() is not None:
                 return
