@@ -27,6 +27,16 @@ swift_advice() {
     echo "Swift $swift_wanted or later is not on PATH; https://www.swift.org/install/linux/ says how to get it"
 }
 
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo; as root run: $*"
+    fi
+}
+
 # The comment at the top of the script that runs.
 show_help() {
     sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"
