@@ -85,5 +85,6 @@ let package = Package(
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
             resources: [.embedInCode("Resources/srp-vectors.json")]),
+        tests("FuseBinding", ["FileSystemCore", "Bytes", log, system]),
     ]
 )

@@ -13,18 +13,22 @@ static inline int cfuse_session_loop_mt(struct fuse_session *session, struct fus
 }
 
 typedef void (*cfuse_log_sink)(int level, const char *message);
-static cfuse_log_sink cfuse_current_log_sink;
 
-static void cfuse_log_line(enum fuse_log_level level, const char *format, va_list arguments) {
+static inline cfuse_log_sink *cfuse_log_slot(void) {
+    static cfuse_log_sink sink;
+    return &sink;
+}
+
+static inline void cfuse_log_line(enum fuse_log_level level, const char *format, va_list arguments) {
     char line[512];
     vsnprintf(line, sizeof line, format, arguments);
-    cfuse_current_log_sink((int)level, line);
+    (*cfuse_log_slot())((int)level, line);
 }
 
 // Sends libfuse's own messages, formatted and cut at 511 bytes, to `sink` instead of to standard error. The message is
 // libfuse's and valid during the call. For the whole process; call it once, before a session exists.
 static inline void cfuse_set_log_sink(cfuse_log_sink sink) {
-    cfuse_current_log_sink = sink;
+    *cfuse_log_slot() = sink;
     fuse_set_log_func(cfuse_log_line);
 }
 
