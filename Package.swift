@@ -71,7 +71,7 @@ let package = Package(
             ]),
         // Layer 5: the command.
         .executableTarget(
-            name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "Settings", "Bytes", arguments, log, system],
+            name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),

@@ -1,9 +1,10 @@
 import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// How a mount in the background tells the command that started it that the directory answers, or why it doesn't: one line
 /// of JSON on a pipe.
-public struct ReadyPipe: Sendable {
+public final class ReadyPipe: Sendable {
     /// The variable that names the descriptor of the pipe.
     public static let variable = "COGNITOFS_READY_FD"
     /// The most bytes of the line.
@@ -34,6 +35,7 @@ public struct ReadyPipe: Sendable {
     }
 
     private let descriptor: Int32
+    private let hasReported = Atomic(false)
 
     /// Nil when nobody waits: the variable isn't there or names no pipe.
     public init?(environment: [String: String]) {
@@ -44,8 +46,9 @@ public struct ReadyPipe: Sendable {
         self.descriptor = descriptor
     }
 
-    /// The directory answers. The process keeps no tie to the terminal of whoever mounted.
+    /// The directory answers; later reports are dropped. The process keeps no tie to the terminal of whoever mounted.
     public func reportReady() {
+        guard !hasReported.load(ordering: .acquiring) else { return }
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)
         if null >= 0 {
             for standard: Int32 in 0...2 { dup2(null, standard) }
@@ -54,10 +57,13 @@ public struct ReadyPipe: Sendable {
         send(Report(ready: true))
     }
 
+    /// What is wrong, unless something has been reported already.
     public func reportFailure(_ message: String, exit: Int32) { send(Report(error: message, exit: exit)) }
 
     private func send(_ report: Report) {
-        guard let json = try? JSONEncoder().encode(report) else { return }
+        guard !hasReported.exchange(true, ordering: .acquiringAndReleasing),
+            let json = try? JSONEncoder().encode(report)
+        else { return }
         let line = Array(json) + [0x0A]
         // Shorter than a pipe holds, so it goes in one piece; a reader that has gone needs no report.
         signal(SIGPIPE, SIG_IGN)

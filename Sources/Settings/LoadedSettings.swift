@@ -18,6 +18,8 @@ public struct SettingsSources: Sendable {
     public var config: String?
     /// The texts of `-o`.
     public var options: [String] = []
+    /// Pass over options that don't exist.
+    public var ignoresUnknownOptions = false
     /// Flags of the command line, by setting name.
     public var flags: [(name: String, value: String)] = []
     public var environment: [String: String]
@@ -31,7 +33,7 @@ public struct SettingsSources: Sendable {
 
     /// Reads and puts together; checks each value, not yet whether the whole suffices (`MountSettings.validate`).
     public func load() throws(SettingsError) -> LoadedSettings {
-        let options = try MountOptions(parsing: self.options)
+        let options = try MountOptions(parsing: self.options, ignoringUnknown: ignoresUnknownOptions)
         let directories = Directories(environment: environment)
         var settings = MountSettings()
         var warnings: [String] = []

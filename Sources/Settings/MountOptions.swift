@@ -26,11 +26,20 @@ public struct MountOptions: Sendable, Equatable {
         "nostrictatime", "diratime", "nodiratime", "lazytime", "nolazytime", "sync", "dirsync",
     ]
 
-    /// Reads the texts of one or more `-o`. A comma in a value is written `\,`.
-    public init(parsing texts: [String]) throws(SettingsError) {
+    /// Reads the texts of one or more `-o`. A comma in a value is written `\,`. `ignoringUnknown` is the `-s` of mount(8).
+    public init(parsing texts: [String], ignoringUnknown: Bool = false) throws(SettingsError) {
         for text in texts {
-            for word in Self.words(text) where !word.isEmpty { try add(word) }
+            for word in Self.words(text) where !word.isEmpty {
+                let name = String(word.prefix { $0 != "=" })
+                if ignoringUnknown, !Self.isKnown(name) { continue }
+                try add(word)
+            }
         }
+    }
+
+    private static func isKnown(_ name: String) -> Bool {
+        setting(name) != nil || ignored.contains(name) || ignoredWithValue.contains(name) || kernelWords.contains(name)
+            || ["ro", "rw", "config"].contains(name)
     }
 
     private mutating func add(_ word: String) throws(SettingsError) {
@@ -52,17 +61,17 @@ public struct MountOptions: Sendable, Equatable {
         guard let setting = Self.setting(name) else {
             let known = Setting.all.map(\.name) + Self.ignored + Self.kernelWords + ["config", "ro"]
             throw SettingsError(
-                .unknownName, "There is no option \(name).\(suggestion(for: name, in: known.sorted()))")
+                .badOption, "There is no option \(name).\(suggestion(for: name, in: known.sorted()))")
         }
         guard !setting.isSecret else {
             throw SettingsError(
-                .exposed,
+                .badOption,
                 "\(setting.name) can't be given as an option, because everybody on this machine can read the command "
                     + "line. Write it into mount.conf.")
         }
         if let value { return assignments.append((setting.name, value)) }
         guard case .flag = setting.form else {
-            throw SettingsError(.badValue, "The option \(name) needs a value: \(name)=VALUE, \(setting.expectation).")
+            throw SettingsError(.badOption, "The option \(name) needs a value: \(name)=VALUE, \(setting.expectation).")
         }
         assignments.append((setting.name, "true"))
     }
@@ -92,14 +101,14 @@ public struct MountOptions: Sendable, Equatable {
 
 extension MountSettings {
     /// Puts one setting by name into place, as `-o` and flags do. `origin` begins the message if it can't be.
-    mutating func set(_ name: String, to value: String, origin: String) throws(SettingsError) {
+    public mutating func set(_ name: String, to value: String, origin: String) throws(SettingsError) {
         guard let setting = MountOptions.setting(name) else {
-            throw SettingsError(.unknownName, "\(origin): there is no setting \(name).")
+            throw SettingsError(.badOption, "\(origin): there is no setting \(name).")
         }
         guard setting.form.store(.word(value), in: &self) else {
             let found = RawValue.word(value).shown
             throw SettingsError(
-                .badValue, "\(origin): \(setting.name) must be \(setting.expectation), not \(found).")
+                .badOption, "\(origin): \(setting.name) must be \(setting.expectation), not \(found).")
         }
     }
 }

@@ -7,10 +7,22 @@ extension MountSettings {
         case .cognito: try validateSignIn()
         case .environment: try validateNetwork()
         }
-        try require(bucket, "bucket")
-        try require(region, "region")
+        try validateRequired()
         try validateBucket()
         try validatePrefix()
+    }
+
+    /// Only that nothing is missing.
+    public func validateRequired() throws(SettingsError) {
+        if credentials == .cognito { try validateApp() }
+        try require(bucket, "bucket")
+        try require(region, "region")
+    }
+
+    private func validateApp() throws(SettingsError) {
+        try require(userPoolID, "user_pool_id")
+        try require(appClientID, "app_client_id")
+        try require(identityPoolID, "identity_pool_id")
     }
 
     /// What `login`, `logout` and `whoami` need: the user pool, the app client and the identity pool.
@@ -21,9 +33,7 @@ extension MountSettings {
                 "There is nobody to sign in: app.credentials is \"environment\". Set it to \"cognito\" to use a sign-in."
             )
         }
-        try require(userPoolID, "user_pool_id")
-        try require(appClientID, "app_client_id")
-        try require(identityPoolID, "identity_pool_id")
+        try validateApp()
         try validateNetwork()
     }
 

@@ -9,6 +9,8 @@ public struct SettingsError: Error, Sendable, Equatable, CustomStringConvertible
         case unknownName
         /// A value of the wrong type, shape or range.
         case badValue
+        /// An option or flag of the command line that doesn't exist or has a wrong value.
+        case badOption
         /// Something that has no default isn't set, or two settings don't go together.
         case incomplete
         /// Several spaces are possible and nobody said which.
