@@ -7,7 +7,7 @@ import Testing
 @testable import Cognito
 
 /// A store in a directory of its own, removed afterwards.
-final class StoreFixture {
+final class StoreFixture: Sendable {
     let root: FilePath
     let store: AuthSessionStore
 
