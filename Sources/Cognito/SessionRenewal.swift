@@ -12,6 +12,8 @@ struct SessionRenewal: Sendable {
     /// True while `session` has tokens that the file lacks.
     private(set) var isUnsaved: Bool
     let refusedAccessKeyID: String?
+    /// A token that was refreshed in this run and is refused all the same is not refreshed again.
+    private var hasRefreshed = false
 
     init(
         client: CognitoClient, store: AuthSessionStore, logger: Logger, owner: AuthSession, session: AuthSession,
@@ -73,6 +75,7 @@ struct SessionRenewal: Sendable {
         let tokens = try await client.refresh(session.tokens)
         guard tokens.claims.subject == owner.tokens.claims.subject else { throw .otherUser }
         session.tokens = tokens
+        hasRefreshed = true
         // On disk before anything is done with them: with rotation, the token on disk is dead now.
         save(lock, holdsNewTokens: true)
     }
@@ -82,7 +85,7 @@ struct SessionRenewal: Sendable {
             return try await credentialsOnce()
         } catch {
             switch error.code {
-            case .loginTokenExpired, .loginTokenRefused:
+            case .loginTokenExpired where !hasRefreshed, .loginTokenRefused where !hasRefreshed:
                 // The pool's clock or its revocation list knows better than ours.
                 try await refreshTokens(lock)
                 return try await credentialsOnce()
