@@ -72,6 +72,13 @@ let package = Package(
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
         // Storage.
+        tests("ObjectStore", ["Bytes"]),
+        tests(
+            "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
+            resources: [
+                .embedInCode("Resources/sigv4-vectors.json"), .embedInCode("Resources/local_s3.py"),
+                .embedInCode("Resources/sign_with_botocore.py"),
+            ]),
         tests("Sealing", []),
     ]
 )
