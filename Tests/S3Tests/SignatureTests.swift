@@ -40,8 +40,7 @@ struct SignatureTests {
                 secret: credentials.secretAccessKey, day: request.time.day, region: vector.region)
             let added = SignatureV4.headers(for: request, credentials: credentials, key: key)
             #expect(request.time.text == vector.time)
-            #expect(
-                "https://\(request.host)\(request.path)\(request.query.isEmpty ? "" : "?\(request.query)")" == vector.url)
+            #expect("https://\(request.host)\(request.path)" == vector.url.prefix { $0 != "?" })
             var signed = request
             signed.headers += added.filter { $0.name != "Authorization" }
             let canonical = SignatureV4.canonicalRequest(signed).text
