@@ -49,13 +49,14 @@ struct ReadTests {
     }
 
     private func read(
-        _ transport: ScriptedTransport, _ range: Range<Int64>, size: Int64? = nil, _ listener: Listener? = nil
+        _ transport: ScriptedTransport, _ range: Range<Int64>, size: Int64? = nil, _ listener: Listener? = nil,
+        time: StoppedTime = StoppedTime()
     ) async throws -> String {
         let listener = listener ?? Listener(capacity: range.count)
         var context = RequestContext.demandRead
         context.objectSize = size
         let version = ObjectVersion(key: try key("a"), eTag: ETag("e"))
-        let count = try await scriptedStore(transport).get(version, range: range, into: listener.buffer, context) {
+        let count = try await scriptedStore(transport, time: time).get(version, range: range, into: listener.buffer, context) {
             listener.hear($0)
         }
         return listener.buffer.withBytes(0..<count) { String(decoding: $0, as: UTF8.self) }
@@ -72,15 +73,24 @@ struct ReadTests {
         #expect(transport.requests.allSatisfy { $0.headers.contains { $0 == ("If-Match", "\"e\"") } })
     }
 
-    @Test("A read that keeps moving never runs out of patience")
+    @Test("A read that keeps moving never runs out of patience; one that stands still does")
     func progressRenewsPatience() async throws {
-        let transport = ScriptedTransport { request, number in
-            let first = request.headers.first { $0.name == "Range" }.flatMap { Int($0.value.dropFirst(6).prefix { $0 != "-" }) }
+        let time = StoppedTime()
+        let text = [UInt8](repeating: 0x61, count: 40)
+        let transport = ScriptedTransport { request, _ in
+            time.pass(.seconds(20))
+            let range = request.headers.first { $0.name == "Range" }?.value.dropFirst(6)
+            let first = range.flatMap { Int($0.prefix { $0 != "-" }) } ?? 0
             return .answer(
-                206, [("ETag", "\"e\""), ("Content-Range", "bytes \(first ?? 0)-9/10")],
-                Array("0123456789".utf8)[(first ?? 0)...].map { $0 }, cutAfter: number < 9 ? 1 : nil)
+                206, [("ETag", "\"e\""), ("Content-Range", "bytes \(first)-39/40")], Array(text[first...]), cutAfter: 1)
         }
-        #expect(try await read(transport, 0..<10) == "0123456789")
+        #expect(try await read(transport, 0..<40, time: time).utf8.count == 40)
+        let still = ScriptedTransport { _, _ in
+            time.pass(.seconds(20))
+            return .answer(206, [("ETag", "\"e\""), ("Content-Range", "bytes 0-39/40")], text, cutAfter: 0)
+        }
+        #expect(await code { _ = try await read(still, 0..<40, time: time) } == .unreachable)
+        #expect(still.requests.count <= 3)
     }
 
     @Test("A server that answers 200 with a Content-Range is taken at its word")

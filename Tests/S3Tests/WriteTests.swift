@@ -122,6 +122,19 @@ struct WriteTests {
         #expect(try await store.list(ListRequest(prefix: Array(place.utf8), delimited: false), .metadata).objects.isEmpty)
     }
 
+    @Test("Temporary credentials work with their token, and not with another")
+    func session() async throws {
+        let server = try LocalServer.shared()
+        let name = try key("session/\(UInt64.random(in: 0 ... .max))")
+        let store = try server.store(server.session)
+        _ = try await store.put(name, ByteSlice([1]), plain(), .absent, .upload)
+        #expect(try await store.head(name, .metadata).summary.size == 1)
+        var broken = server.session
+        broken.token = "other"
+        let stranger = try server.store(broken)
+        #expect(await code { _ = try await stranger.head(name, .metadata) } == .signInNeeded)
+    }
+
     @Test("Who may not list or write elsewhere is told so, and knows the way to his own")
     func guest() async throws {
         let server = try LocalServer.shared()
@@ -132,9 +145,9 @@ struct WriteTests {
         #expect(await code { _ = try await store.list(ListRequest(prefix: Array("own/".utf8), delimited: true), .metadata) } == .accessDenied)
         #expect(await code { _ = try await store.put(try key("other"), ByteSlice([1]), plain(), .none, .upload) } == .accessDenied)
         #expect(await code { _ = try await store.head(try key("other"), .metadata) } == .accessDenied)
-        let wrong = try server.store(LocalServer.Key(id: server.owner.id, secret: "wrong"))
+        let wrong = try server.store(LocalServer.Key(id: server.owner.id, secret: "wrong", token: nil))
         #expect(await code { _ = try await wrong.head(own, .metadata) } == .invalidAnswer)
-        let unknown = try server.store(LocalServer.Key(id: "AKIAUNKNOWN000000000", secret: "x"))
+        let unknown = try server.store(LocalServer.Key(id: "AKIAUNKNOWN000000000", secret: "x", token: nil))
         #expect(await code { _ = try await unknown.list(ListRequest(prefix: [], delimited: true), .metadata) } == .signInNeeded)
     }
 }

@@ -14,10 +14,10 @@ def free_port():
         return s.getsockname()[1]
 
 
-def client(service, port):
+def client(service, port, key="test", secret="test"):
     return boto3.client(
-        service, endpoint_url=f"http://127.0.0.1:{port}", region_name="eu-central-1", aws_access_key_id="test",
-        aws_secret_access_key="test", config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
+        service, endpoint_url=f"http://127.0.0.1:{port}", region_name="eu-central-1", aws_access_key_id=key,
+        aws_secret_access_key=secret, config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
 
 
 def wait_until_ready(server, port):
@@ -51,9 +51,13 @@ try:
     wait_until_ready(server, port)
     s3, iam = client("s3", port), client("iam", port)
     s3.create_bucket(Bucket="files", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    owner = make_key(iam, "owner", [{"Effect": "Allow", "Action": ["s3:*", "sts:*"], "Resource": "*"}])
+    session = client("sts", port, owner["id"], owner["secret"]).get_session_token()["Credentials"]
     print(json.dumps({
         "port": port,
-        "owner": make_key(iam, "owner", [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]),
+        "owner": owner,
+        "session": {
+            "id": session["AccessKeyId"], "secret": session["SecretAccessKey"], "token": session["SessionToken"]},
         "guest": make_key(iam, "guest", [{
             "Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
             "Resource": "arn:aws:s3:::files/own/*"}]),

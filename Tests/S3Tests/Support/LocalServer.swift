@@ -11,9 +11,12 @@ struct LocalServer: Decodable, Sendable {
     struct Key: Decodable, Sendable {
         var id: String
         var secret: String
+        var token: String?
     }
     var port: Int
     var owner: Key
+    /// The owner's, for a while: with a session token.
+    var session: Key
     /// May read, write and delete below `own/`, and list nothing.
     var guest: Key
 
@@ -35,7 +38,7 @@ struct LocalServer: Decodable, Sendable {
         let key = key ?? owner
         return S3ObjectStore(
             endpoint: try .custom(url: "http://127.0.0.1:\(port)"), bucket: "files", region: region,
-            credentials: FixedCredentials(id: key.id, secret: key.secret), transport: try Self.transport.get(),
+            credentials: FixedCredentials(id: key.id, secret: key.secret, token: key.token), transport: try Self.transport.get(),
             logger: quietLogger, options: options)
     }
 }
@@ -48,12 +51,13 @@ final class FixedCredentials: CredentialsSource {
     private let next: @Sendable (Int) throws(ObjectStoreError) -> Credentials
 
     init(
-        id: String = "AKIDEXAMPLE", secret: String = "secret",
+        id: String = "AKIDEXAMPLE", secret: String = "secret", token: String? = nil,
         next: @escaping @Sendable (Int) throws(ObjectStoreError) -> Credentials = { number in
             Credentials(accessKeyID: "AKIDNEW\(number)", secretAccessKey: RedactedText("new"), sessionToken: nil)
         }
     ) {
-        let first = Credentials(accessKeyID: id, secretAccessKey: RedactedText(secret), sessionToken: nil)
+        let first = Credentials(
+            accessKeyID: id, secretAccessKey: RedactedText(secret), sessionToken: token.map { RedactedText($0) })
         state = Mutex((first, 0))
         self.next = next
     }
