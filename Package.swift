@@ -86,5 +86,12 @@ let package = Package(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
             resources: [.embedInCode("Resources/srp-vectors.json")]),
         tests("FuseBinding", ["FileSystemCore", "Bytes", log, system]),
+        tests("ObjectStore", ["Bytes"]),
+        tests(
+            "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
+            resources: [
+                .embedInCode("Resources/sigv4-vectors.json"), .embedInCode("Resources/local_s3.py"),
+                .embedInCode("Resources/sign_with_botocore.py"),
+            ]),
     ]
 )

@@ -59,6 +59,15 @@ struct Refusal: Sendable {
         }
     }
 
+    /// One entry of a list of results.
+    init(_ fields: [String: String], status: Int, requestID: String?) {
+        self.status = status
+        self.requestID = requestID
+        code = fields["Code"] ?? ""
+        message = fields["Message"] ?? ""
+        kind = Self.kind(ofCode: code) ?? .other
+    }
+
     private static func speaksOfRegion(status: Int, code: String) -> Bool {
         switch code {
         case "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed",

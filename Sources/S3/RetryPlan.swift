@@ -3,7 +3,7 @@ import HTTPTransport
 /// Decides, after an attempt that did not succeed, what the call does next. No I/O and no clock: the caller says what
 /// happened and when.
 ///
-/// Bounds: `maximumAttempts` in all; no wait begins or ends after the deadline; credentials are renewed at most twice,
+/// Bounds: `maximumAttempts` without progress; no wait begins or ends after the deadline; credentials are renewed at most twice,
 /// the clock is corrected once and the region changed once.
 struct RetryPlan {
     enum Step: Equatable {
@@ -28,6 +28,8 @@ struct RetryPlan {
     private let patience: Duration
     /// For transfers of data the deadline moves once they move.
     private let followsProgress: Bool
+    /// Attempts since bytes last moved.
+    private var idleAttempts = 0
     private var failures = 0
     private var renewals = 0
     private var clockCorrected = false
@@ -39,16 +41,20 @@ struct RetryPlan {
         deadline = now + patience
     }
 
-    /// Bytes moved: patience begins anew (transfers of data only).
+    /// Bytes of a transfer moved: patience begins anew, and so does the count of what went wrong.
     mutating func progressed(now: Duration) {
-        if followsProgress { deadline = now + patience }
+        guard followsProgress else { return }
+        deadline = now + patience
+        failures = 0
+        idleAttempts = 0
     }
 
     mutating func step(after refusal: Refusal, now: Duration, random: Double) -> Step {
         attempts += 1
+        idleAttempts += 1
         if refusal.mayHaveHappened { answerWasLost = true }
         if attempts == 1 { progressed(now: now) }
-        guard attempts < Self.maximumAttempts else { return .giveUp }
+        guard idleAttempts < Self.maximumAttempts else { return .giveUp }
         switch refusal.kind {
         case .throttled:
             return wait(Self.firstWaitWhenThrottled, atLeast: refusal.retryAfter ?? .zero, now: now, random: random)
@@ -73,13 +79,15 @@ struct RetryPlan {
 
     mutating func step(after error: HTTPError, now: Duration, random: Double) -> Step {
         attempts += 1
+        idleAttempts += 1
         switch error.code {
         case .timedOut, .connectionLost, .badAnswer, .cancelled: answerWasLost = true
         case .notConnected, .tlsFailed, .refused: break
         }
         if attempts == 1, error.code == .connectionLost { progressed(now: now) }
-        guard attempts < Self.maximumAttempts else { return .giveUp }
+        guard idleAttempts < Self.maximumAttempts else { return .giveUp }
         switch error.code {
+        case .badAnswer where idleAttempts >= 3: return .giveUp
         case .notConnected, .timedOut, .connectionLost, .badAnswer:
             return wait(Self.firstWait, atLeast: .zero, now: now, random: random)
         case .tlsFailed, .refused, .cancelled: return .giveUp
