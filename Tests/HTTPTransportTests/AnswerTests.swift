@@ -134,12 +134,4 @@ struct Answers {
         #expect(answer["location"] == "/bytes/1")
         #expect(answer.text == "elsewhere")
     }
-
-    private func isPattern(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        let period = pattern(251 * 64)
-        return stride(from: 0, to: bytes.count, by: period.count).allSatisfy { start in
-            let part = bytes[start..<min(start + period.count, bytes.count)]
-            return part.elementsEqual(period.prefix(part.count))
-        }
-    }
 }

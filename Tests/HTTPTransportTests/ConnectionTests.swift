@@ -113,7 +113,7 @@ struct Connections {
                 group.addTask {
                     var request = HTTPRequest(.get, url)
                     request.priority = index % 4
-                    return try await transport.send(request).body == pattern(1000)
+                    return try await transport.send(request).body.withUnsafeBytes(isPattern)
                 }
             }
             return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }

@@ -72,7 +72,25 @@ final class TestServer: Sendable {
 }
 
 /// The bytes that the server sends and expects.
-func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8($0 % 251) } }
+func pattern(_ count: Int) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: count) { bytes, written in
+        let start = min(count, 251 * 4096)
+        for index in 0..<start { bytes[index] = UInt8(index % 251) }
+        for index in stride(from: start, to: count, by: max(start, 1)) {
+            let part = min(start, count - index)
+            UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(bytes)[index...])
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[..<part]))
+        }
+        written = count
+    }
+}
+
+/// Element by element, 64 MiB take tens of seconds in a debug build.
+func isPattern(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let expected = pattern(bytes.count)
+    guard let start = bytes.baseAddress else { return expected.isEmpty }
+    return memcmp(start, expected, bytes.count) == 0
+}
 
 func makeTransport(connections: Int = 16, caFile: String? = nil) throws -> CurlTransport {
     try CurlTransport(.init(connectionsPerHost: connections, caFile: caFile), logger: Logger(label: "test"))

@@ -147,9 +147,9 @@ class Connection:
 
     def do_chunked(self, head, body, count):
         self.stream.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        left = pattern(int(count))
-        while left:
-            chunk, left = left[:70_001], left[70_001:]
+        whole = pattern(int(count))
+        for start in range(0, len(whole), 70_001):
+            chunk = whole[start:start + 70_001]
             self.stream.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         self.stream.sendall(b"0\r\nX-Trailer: late\r\n\r\n")
 
