@@ -96,7 +96,10 @@ final class MemoryFileSystem: FileSystem {
     // MARK: Names
 
     func lookup(_ parent: InodeNumber, _ name: FileName) -> Answer<Entry> {
-        answer("lookup", named: name) { state throws(Errno) in try state.lookup(parent, name) }
+        answer("lookup", named: name) { state throws(Errno) in
+            guard name.bytes.count <= 255 else { throw .fileNameTooLong }
+            return try state.lookup(parent, name)
+        }
     }
 
     func forget(_ inode: InodeNumber, count: UInt64) {
