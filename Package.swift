@@ -69,6 +69,6 @@ let package = Package(
         .executableTarget(
             name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
-        tests("FuseBinding", ["FileSystemCore", "Bytes", log, system]),
+        tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
     ]
 )
