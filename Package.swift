@@ -85,7 +85,7 @@ let package = Package(
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
             resources: [.embedInCode("Resources/srp-vectors.json")]),
-        tests("FuseBinding", ["FileSystemCore", "Bytes", log, system]),
+        tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
         tests("ObjectStore", ["Bytes"]),
         tests(
             "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],

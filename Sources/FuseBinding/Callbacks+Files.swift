@@ -76,7 +76,8 @@ extension Callbacks {
 
     private static func release(_ request: consuming FuseRequest, _ inode: InodeNumber, _ handle: FileHandle) {
         let answer = request.server.fileSystem.release(inode, handle)
-        request.complete(answer, as: DoneReply())
+        // Nobody waits for it, so nobody can have lost patience.
+        request.complete(answer, as: DoneReply(), isInterruptible: false)
     }
 
     private static func fallocate(

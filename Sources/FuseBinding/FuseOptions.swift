@@ -51,6 +51,9 @@ public struct FuseOptions: Sendable {
         guard !source.isEmpty, !source.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else {
             throw FuseError(.optionInvalid, "the mount's source must be a text without control characters")
         }
+        guard (4096...1 << 20).contains(transferLimit), transferLimit % 4096 == 0, readAheadLimit >= 0 else {
+            throw FuseError(.optionInvalid, "a transfer takes 4096 to 1048576 bytes, in whole pages")
+        }
         var all = ["default_permissions", "subtype=\(Self.subtype)", "max_read=\(transferLimit)"]
         all.append("fsname=" + escaped(source))
         if allowOther { all.append("allow_other") }

@@ -39,20 +39,27 @@ struct FuseRequest: ~Copyable {
         return Caller(uid: context.uid, gid: context.gid, pid: context.pid, umask: context.umask)
     }
 
-    /// Answers with what the file system said, now or when it is known.
-    consuming func complete<R: Reply>(_ answer: Answer<R.Value>, as reply: R) {
+    /// Answers with what the file system said, now or when it is known. Work that is not interruptible goes on when the
+    /// session ends before it.
+    consuming func complete<R: Reply>(_ answer: Answer<R.Value>, as reply: R, isInterruptible: Bool = true) {
         switch answer {
         case .ready(let value): reply.send(value, to: self)
         case .failed(let errno): fail(errno)
         case .later(let work):
             let parked = server.parked
-            parked.run(self, work, as: reply)
+            parked.run(self, work, as: reply, isInterruptible: isInterruptible)
         }
     }
 
     consuming func fail(_ errno: Errno) {
-        // 0 would mean success, and libfuse refuses numbers from 1000 on.
-        let code = (1..<1000).contains(errno.rawValue) ? errno.rawValue : EIO
+        let code =
+            switch errno.rawValue {
+            // The kernel would never ask again, and take every later fsync for done.
+            case ENOSYS: EOPNOTSUPP
+            case 1..<1000: errno.rawValue
+            // 0 would mean success, and libfuse refuses the rest.
+            default: EIO
+            }
         fuse_reply_err(release(), code)
     }
 

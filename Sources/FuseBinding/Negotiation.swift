@@ -22,7 +22,7 @@ extension fuse_conn_info {
     }
 
     private static let wanted: [Int32] = [
-        FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_ASYNC_DIO,
+        FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ATOMIC_O_TRUNC,
         FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_EXPIRE_ONLY,
         // Beside our own notifications: the kernel drops cached pages when it sees another time or size.
         FUSE_CAP_AUTO_INVAL_DATA,
@@ -38,6 +38,8 @@ extension fuse_conn_info {
         FUSE_CAP_HANDLE_KILLPRIV,
         // Inode numbers end with the mount, so they are no handles for NFS.
         FUSE_CAP_EXPORT_SUPPORT,
+        // With it a read or write with O_DIRECT waits so that no signal, not even a fatal one, ends it.
+        FUSE_CAP_ASYNC_DIO,
         // Data is in memory, where splicing costs more than one copy.
         FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE,
         FUSE_CAP_IOCTL_DIR, FUSE_CAP_DONT_MASK, FUSE_CAP_POSIX_ACL, FUSE_CAP_EXPLICIT_INVAL_DATA,

@@ -28,9 +28,10 @@ final class ParkedRequests: Sendable {
 
     /// Runs `work` in a task and answers with its outcome. An interrupted caller cancels the task.
     func run<R: Reply>(
-        _ request: consuming FuseRequest, _ work: @escaping @Sendable () async throws(Errno) -> R.Value, as reply: R
+        _ request: consuming FuseRequest, _ work: @escaping @Sendable () async throws(Errno) -> R.Value, as reply: R,
+        isInterruptible: Bool
     ) {
-        let parked = ParkedRequest(request.release())
+        let parked = ParkedRequest(request.release(), isInterruptible: isInterruptible)
         guard admit(parked) else {
             FuseRequest(parked.raw).fail(.interrupted)
             return
@@ -105,10 +106,12 @@ private final class ParkedRequest: Sendable {
     // The pointer is libfuse's; it is used before the task starts and then by the one who took the request out of
     // `waiting`, never by two.
     nonisolated(unsafe) let raw: fuse_req_t
+    private let isInterruptible: Bool
     private let waiting = Mutex(Waiting())
 
-    init(_ raw: fuse_req_t) {
+    init(_ raw: fuse_req_t, isInterruptible: Bool) {
         self.raw = raw
+        self.isInterruptible = isInterruptible
     }
 
     /// libfuse's callback. It runs under the request's own lock, which `answer` takes before it replies: the object
@@ -126,6 +129,7 @@ private final class ParkedRequest: Sendable {
     }
 
     func cancel() {
+        guard isInterruptible else { return }
         let task = waiting.withLock { waiting in
             waiting.isCancelled = true
             return waiting.task

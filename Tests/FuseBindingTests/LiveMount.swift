@@ -124,13 +124,20 @@ final class Once<Value: Sendable>: Sendable {
     }
 }
 
-/// Runs `body` on a plain thread and waits for it, 30 s at the most.
+/// Runs `body` on a plain thread, as a part of this test, and waits for it, 30 s at the most.
 @discardableResult
 func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
     let outcome = Once<Result<R, any Error>>()
-    let isStarted = PlainThread.start("test-call") { outcome.set(Result { try body() }) }
-    precondition(isStarted, "no thread")
+    Task(executorPreference: ThreadForEachJob()) { outcome.set(Result { try body() }) }
     return try await outcome.value().get()
+}
+
+private final class ThreadForEachJob: TaskExecutor {
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        let isStarted = PlainThread.start("test-call") { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+        precondition(isStarted, "no thread")
+    }
 }
 
 /// Waits until `condition` holds, 30 s at the most; for what another thread or the kernel does in its own time.

@@ -114,7 +114,15 @@ extension MemoryFileSystem {
     }
 
     func release(_ inode: InodeNumber, _ handle: FileHandle) -> Answer<Void> {
-        answer("release", about: inode) { state throws(Errno) in state.handles[handle] = nil }
+        let name = state.withLock { $0.nodes[inode]?.name ?? [] }
+        guard name.starts(with: Array("slow".utf8)) else {
+            return answer("release", about: inode) { state throws(Errno) in state.handles[handle] = nil }
+        }
+        return .later { () async throws(Errno) in
+            self.state.withLock { $0.calls["releasing", default: 0] += 1 }
+            let isWhole = (try? await Task.sleep(for: .seconds(1))) != nil
+            self.state.withLock { $0.calls[isWhole ? "release" : "cancelled", default: 0] += 1 }
+        }
     }
 
     func fallocate(

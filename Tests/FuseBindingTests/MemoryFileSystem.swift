@@ -6,8 +6,8 @@ import SystemPackage
 
 /// A file system in memory that keeps the contract of `FileSystem` in the simplest way, and can be told to misbehave.
 ///
-/// Names say how a file behaves: `later…` gives every answer about it after a task has run, `hang…` answers open, read and
-/// fsync only when the waiting task is cancelled.
+/// Names say how a file behaves: `later…` gives every answer about it after a task has run, `hang…` answers read and fsync
+/// only when the waiting task is cancelled, `stuck…` so does lookup, and `slow…` takes its time to release.
 final class MemoryFileSystem: FileSystem {
     struct Node {
         var attributes: FileAttributes
@@ -66,12 +66,7 @@ final class MemoryFileSystem: FileSystem {
             return name?.bytes ?? inode.flatMap { state.nodes[$0]?.name } ?? []
         }
         if mayHang, subject.starts(with: Array("hang".utf8)) {
-            return .later { () async throws(Errno) -> R in
-                self.state.withLock { $0.calls["hanging", default: 0] += 1 }
-                try? await Task.sleep(for: .seconds(3600))
-                self.state.withLock { $0.calls["cancelled", default: 0] += 1 }
-                throw .interrupted
-            }
+            return hang()
         }
         if subject.starts(with: Array("later".utf8)) {
             return .later { () async throws(Errno) -> R in
@@ -82,6 +77,15 @@ final class MemoryFileSystem: FileSystem {
         switch run(body) {
         case .success(let value): return .ready(value)
         case .failure(let errno): return .failed(errno)
+        }
+    }
+
+    private func hang<R: Sendable>() -> Answer<R> {
+        .later { () async throws(Errno) -> R in
+            self.state.withLock { $0.calls["hanging", default: 0] += 1 }
+            try? await Task.sleep(for: .seconds(3600))
+            self.state.withLock { $0.calls["cancelled", default: 0] += 1 }
+            throw .interrupted
         }
     }
 
@@ -96,7 +100,11 @@ final class MemoryFileSystem: FileSystem {
     // MARK: Names
 
     func lookup(_ parent: InodeNumber, _ name: FileName) -> Answer<Entry> {
-        answer("lookup", named: name) { state throws(Errno) in try state.lookup(parent, name) }
+        if name.bytes.starts(with: Array("stuck".utf8)) { return hang() }
+        return answer("lookup", named: name) { state throws(Errno) in
+            guard name.bytes.count <= 255 else { throw .fileNameTooLong }
+            return try state.lookup(parent, name)
+        }
     }
 
     func forget(_ inode: InodeNumber, count: UInt64) {

@@ -50,9 +50,11 @@ struct NameTests {
         }
         try await LiveMount.use(fileSystem) { mount in
             try await blocking { () throws in
-                #expect(try System.list(mount.path) == names)
+                let first = try System.list(mount.path) == names
+                #expect(first)
                 for name in names.prefix(300) { _ = try System.stat(mount(name)) }
-                #expect(try System.list(mount.path) == names)
+                let second = try System.list(mount.path) == names
+                #expect(second)
             }
             // What a listing carried needs no lookup.
             #expect(mount.fileSystem.calls("readdirplus") > 0)
@@ -76,10 +78,10 @@ struct NameTests {
                 #expect(try System.next(stream) == "name 500")
                 for number in 490..<510 { try System.check(unlink(mount("name \(number)"))) }
                 seekdir(stream, place)
-                _ = try System.next(stream)
                 var rest: [String] = []
                 while let name = try System.next(stream) { rest.append(name) }
-                #expect(rest.suffix(490) == (510..<1000).map { "name \($0)" }[...])
+                let isWhole = rest == (510..<1000).map { "name \($0)" }
+                #expect(isWhole)
                 rewinddir(stream)
                 var count = 0
                 while try System.next(stream) != nil { count += 1 }

@@ -1,3 +1,4 @@
+import CFuse
 import FileSystemCore
 import Glibc
 import Logging
@@ -141,6 +142,82 @@ struct SessionTests {
             }
             #expect(try await mount.ended() == .exited)
         }
+    }
+
+    @Test("a file that is still being released when the mount goes is released to the end")
+    func slowRelease() async throws {
+        let fileSystem = MemoryFileSystem()
+        try await LiveMount.use(fileSystem) { mount in
+            try await blocking { () throws in try System.write(mount("slow"), [1]) }
+            try await eventually { fileSystem.calls("releasing") == 1 }
+            try await blocking { mount.session.unmount() }
+        }
+        try await eventually { fileSystem.calls("release") == 1 }
+        #expect(fileSystem.calls("cancelled") == 0)
+    }
+
+    @Test("exit ends while the kernel, which is being told something, waits for an answer itself")
+    func exitWhileTelling() async throws {
+        let fileSystem = MemoryFileSystem()
+        try await LiveMount.use(fileSystem) { mount in
+            let notifier = try #require(fileSystem.notifier.withLock { $0 })
+            let outcome = Once<Result<Void, any Error>>()
+            _ = PlainThread.start("test-stuck") { outcome.set(Result { _ = try System.stat(mount("stuck")) }) }
+            try await eventually { fileSystem.calls("hanging") == 1 }
+            // The lookup holds the directory's lock, which this needs.
+            notifier.invalidateEntry(.root, FileName(Array("other".utf8)))
+            try await Task.sleep(for: .milliseconds(50))
+            mount.session.exit()
+            #expect(try await mount.ended() == .exited)
+            await #expect(throws: Errno.interrupted) { try await outcome.value().get() }
+        }
+    }
+
+    @Test("a session that is busy can end at any moment", arguments: 0..<12)
+    func endingBusy(round: Int) async throws {
+        let fileSystem = MemoryFileSystem(timeout: 0)
+        try await LiveMount.use(fileSystem) { mount in
+            let workers = (0..<4).map { _ in Once<Void>() }
+            for (number, worker) in workers.enumerated() {
+                _ = PlainThread.start("test-busy") {
+                    // Until the mount is gone: then the path leads to an empty directory, or the connection is cut.
+                    let name = (number % 2 == 0 ? "later " : "") + "\(number)"
+                    while (try? System.write(mount(name), [1, 2, 3])) != nil, (try? System.read(mount(name))) != nil {
+                        guard MountTable.entry(at: Array(mount.path.utf8)) != nil else { break }
+                    }
+                    worker.set(())
+                }
+            }
+            try await eventually { fileSystem.calls("write") > 8 + round * 10 }
+            if round % 2 == 0 {
+                try await blocking { mount.session.unmount() }
+            } else {
+                umount2(mount.path, Int32(MNT_DETACH))
+            }
+            for worker in workers { try await worker.value() }
+            for number in 0..<4 { for prefix in ["later ", ""] { unlink(mount(prefix + "\(number)")) } }
+            _ = try await mount.ended()
+        }
+    }
+
+    @Test("a capability is asked for only if the kernel has it, and some never")
+    func negotiation() {
+        var poor = fuse_conn_info()
+        poor.max_write = .max
+        poor.negotiate(FuseOptions(source: "memory"))
+        #expect(poor.want == 0)
+        #expect(poor.max_write == 1 << 20)
+        #expect(poor.max_read == 1 << 20)
+        var rich = fuse_conn_info()
+        rich.capable = .max
+        rich.want = .max
+        rich.negotiate(FuseOptions(source: "memory"))
+        for capability in [
+            FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_ASYNC_DIO, FUSE_CAP_FLOCK_LOCKS,
+        ] {
+            #expect(rich.want & UInt32(capability) == 0)
+        }
+        #expect(rich.want & UInt32(FUSE_CAP_ATOMIC_O_TRUNC) != 0)
     }
 
     @Test("a mount whose server was killed is taken away by the next one")
