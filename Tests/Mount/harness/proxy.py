@@ -2,7 +2,7 @@
 
 Runs as a process of its own (`python -m harness.proxy LISTEN UPSTREAM LOG`) and takes orders, one a line:
 `pass` (as it is), `hang` (connections stay, no byte moves), `refuse` (all cut, none accepted),
-`rate BYTES` (each connection's answers and uploads at so many bytes a second; 0: full speed).
+`rate BYTES` (all connections together, so many bytes a second each way; 0: full speed).
 """
 
 import asyncio
@@ -24,6 +24,7 @@ class _Wire:
     def __init__(self, listen, upstream, log):
         self.listen, self.upstream, self.log = listen, upstream, open(log, "ab", buffering=0)
         self.moving, self.rate, self.server, self.ends = asyncio.Event(), 0, None, set()
+        self.free_at = [0.0, 0.0]
         self.moving.set()
 
     async def open(self):
@@ -71,7 +72,7 @@ class _Wire:
                 writer.write(data)
                 await writer.drain()
                 if self.rate:
-                    await asyncio.sleep(len(data) / self.rate)
+                    await self._pace(noting, len(data))
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -79,6 +80,11 @@ class _Wire:
                 writer.close()
             except RuntimeError:
                 pass
+
+    async def _pace(self, way, length):
+        now = time.monotonic()
+        self.free_at[way] = max(now, self.free_at[way]) + length / self.rate
+        await asyncio.sleep(self.free_at[way] - now)
 
     def _note(self, data):
         end = 0
