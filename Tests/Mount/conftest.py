@@ -9,7 +9,7 @@ import pytest
 
 from harness import child, places, sweep
 from harness.aws import LocalAWS
-from harness.person import Person
+from harness.person import People, Person
 from harness.proxy import Proxy
 
 
@@ -79,27 +79,6 @@ def wire(aws):
     yield proxy
     proxy.close()
     places.remove(folder)
-
-
-class People:
-    """Makes persons, and sees to it that nothing of them stays."""
-
-    def __init__(self, aws):
-        self._aws, self._made = aws, []
-
-    def __iter__(self):
-        return iter(self._made)
-
-    def __call__(self, account=None, signed_in=True, **more):
-        person = Person(self._aws, account or self._aws.account(), **more)
-        self._made.append(person)
-        if signed_in:
-            person.login()
-        return person
-
-    def leave(self):
-        for person in self._made:
-            person.leave()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from harness import child
 from harness.child import Background
+from harness.person import People
 from harness.syscalls import read_all
-from conftest import People
 
 LENGTH = 64 << 20
 RATE = 900_000  # bytes a second on the wire: the work outlasts several renewals

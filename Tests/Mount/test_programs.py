@@ -92,7 +92,7 @@ def test_git(here):
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
-def test_sqlite(here, space, bucket, journal, tmp_path):
+def test_sqlite(here, space, bucket, journal):
     """SQLite: write and integrity_check; the object is a whole database."""
     connection = sqlite3.connect(here / "a.db", isolation_level=None)
     assert connection.execute(f"pragma journal_mode={journal}").fetchone() == (journal,)
@@ -109,8 +109,9 @@ def test_sqlite(here, space, bucket, journal, tmp_path):
     assert [n for n in os.listdir(here) if n != "a.db"] == []
 
     def stored():
-        (tmp_path / "copy.db").write_bytes(bucket.get(space.key(here / "a.db")) or b"")
-        copy = sqlite3.connect(tmp_path / "copy.db")
+        beside = space.person.root / "home" / f"{here.name}.db"
+        beside.write_bytes(bucket.get(space.key(here / "a.db")) or b"")
+        copy = sqlite3.connect(beside)
         try:
             return copy.execute("pragma integrity_check").fetchone() == ("ok",) and copy.execute("select count(*) from t").fetchone() == count
         except sqlite3.DatabaseError:

@@ -9,9 +9,8 @@ import time
 import pytest
 
 from harness.child import Background, eventually
-from harness.person import shell
+from harness.person import People, shell
 from harness.syscalls import read_all, write_all
-from conftest import People
 
 
 @pytest.fixture(scope="module")

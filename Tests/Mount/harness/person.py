@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -34,6 +35,8 @@ class Person:
         for directory in (self.root / "home", self.runtime):
             directory.mkdir(mode=0o700, exist_ok=True)
             os.chown(directory, uid, gid)
+        # The checkout may lie where only root may look.
+        self.binary = places.binary() if not uid else shutil.copy(places.binary(), self.root / "cognitofs")
         if aws is not None:
             self.write_conf(**settings)
         self.count = 0
@@ -61,6 +64,7 @@ class Person:
             "XDG_STATE_HOME": str(self.root / "xdg-state"),
             "XDG_CACHE_HOME": str(self.root / "xdg-cache"),
             "XDG_RUNTIME_DIR": str(self.runtime),
+            "COGNITOFS_RUN_DIR": str(self.runtime / "cognitofs"),
             places.MARKER: str(self.root),
             "LC_ALL": "C.UTF-8",
         }
@@ -82,7 +86,7 @@ class Person:
     def run(self, *arguments, input=None, within=30, check=False, environment=None, **more):
         """The program with these arguments, as this person, bounded in time."""
         done = bounded(
-            [places.binary(), *arguments], input=input, within=within,
+            [self.binary, *arguments], input=input, within=within,
             environment=environment or self.environment, **self.privileges, **more,
         )  # fmt: skip
         if check:
@@ -99,7 +103,7 @@ class Person:
         """A new daemon in the foreground, its log in a file; returns when the directory answers."""
         self.count += 1
         where = Path(where or self.root / f"m{self.count}")
-        command = [places.binary(), "mount", where, "--config", self.conf, "--foreground"]
+        command = [self.binary, "mount", where, "--config", self.conf, "--foreground"]
         for name, value in options.items():
             command += ["-o", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
         return self.start(command, where, within)
@@ -132,6 +136,27 @@ class Person:
         forced = sweep.sweep(self.root)
         places.remove(self.root)
         return forced
+
+
+class People:
+    """Makes persons, and sees to it that nothing of them stays."""
+
+    def __init__(self, aws):
+        self._aws, self._made = aws, []
+
+    def __iter__(self):
+        return iter(self._made)
+
+    def __call__(self, account=None, signed_in=True, **more):
+        person = Person(self._aws, account or self._aws.account(), **more)
+        self._made.append(person)
+        if signed_in:
+            person.login()
+        return person
+
+    def leave(self):
+        for person in self._made:
+            person.leave()
 
 
 class Mounted:
