@@ -1,5 +1,6 @@
 """Fixtures of the mount tests, and the rule that every test body runs in a child with a deadline."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -28,12 +29,19 @@ def pytest_pyfunc_call(pyfuncitem):
         child.call(
             lambda: pyfuncitem.obj(**arguments) and None,
             within=marker.args[0] if marker else 30.0,
-            describe=lambda _: str(pytest.ExceptionInfo.from_current().getrepr(style="long", abspath=False)),
+            describe=lambda _: describe_failure(pyfuncitem),
             before=owner.person.become if owner else None,
         )
     except child.Failed as failure:
         pytest.fail(str(failure), pytrace=False)
     return True
+
+
+def describe_failure(item):
+    """What pytest would show of the exception, from the test's own line on."""
+    caught = pytest.ExceptionInfo.from_current()
+    caught.traceback = caught.traceback.cut(path=item.path)
+    return str(caught.getrepr(style="short" if item.config.option.tbstyle == "short" else "long", abspath=False, chain=False))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -104,10 +112,13 @@ def space(aws):
         made.leave()
 
 
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
 def here(space, request):
     """A new directory of the test's own on the shared mount."""
-    path = Path(space.path) / re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60]
+    path = Path(space.path) / f"{next(_numbers)}-{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())[:50]}"
     child.call(os.mkdir, path, before=space.person.become)
     return path
 

@@ -3,6 +3,7 @@
 import os
 import pty
 import random
+import re
 import select
 import sqlite3
 import time
@@ -38,7 +39,7 @@ def test_rsync_twice(here, files):
     shell(f"diff -r --no-dereference '{files}' copy", here)
     second = shell(f"rsync -a --itemize-changes --stats '{files}/' copy/", here).stdout
     assert "Number of regular files transferred: 0" in second
-    assert [line for line in second.splitlines() if line[:1] in "<>ch.*" and line[1:2] in "fdL"] == []
+    assert re.findall(r"^[<>ch.*][fdLDS].{9} .*", second, re.MULTILINE) == []
 
 
 def test_cp_keeps_times_and_modes(here, files):
