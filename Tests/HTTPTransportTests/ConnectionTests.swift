@@ -48,6 +48,17 @@ struct Connections {
         #expect(second.text != first.text)
     }
 
+    @Test("A request that went out may have been received, though the server is gone when it goes out again")
+    func vanished() async throws {
+        let transport = try makeTransport()
+        let mortal = try TestServer()
+        var request = HTTPRequest(.put, mortal.url("/vanish-second"))
+        request.body = ByteSlice(pattern(1000))
+        #expect(try await transport.send(request).status == 200)
+        #expect(await failure(transport, request) == .connectionLost)
+        #expect(await failure(transport, request) == .notConnected)
+    }
+
     @Test("A server that was restarted is found again, and while it is away nothing is received")
     func restarted() async throws {
         let transport = try makeTransport()

@@ -58,7 +58,7 @@ final class TestServer: Sendable {
         posix_spawn_file_actions_adddup2(&actions, output[1], 1)
         var child = pid_t()
         var words = arguments.map { strdup($0) } + [nil]
-        defer { words.forEach { free($0) } }
+        defer { for word in words { free(word) } }
         guard posix_spawnp(&child, "python3", &actions, nil, &words, environ) == 0 else { throw StartFailure() }
         return (child, input[1], output[0])
     }

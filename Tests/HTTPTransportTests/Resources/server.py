@@ -166,6 +166,13 @@ class Connection:
             return "close"
         self.answer(str(self.number).encode())
 
+    def do_vanish_second(self, head, body):
+        """As above, and from then on nobody listens."""
+        if self.served:
+            listener.shutdown(socket.SHUT_RDWR)
+            return "close"
+        self.answer()
+
     def do_many_headers(self, head, body):
         self.answer(fields=[f"X-Filler-{i}: {'x' * 1000}" for i in range(70)])
 
@@ -225,6 +232,7 @@ def serve_connection(stream, context):
 
 
 def main():
+    global listener
     with tempfile.TemporaryDirectory() as directory:
         context = None
         if "tls" in sys.argv:
@@ -235,7 +243,10 @@ def main():
 
         def accept():
             while True:
-                stream, _ = listener.accept()
+                try:
+                    stream, _ = listener.accept()
+                except OSError:
+                    return
                 stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=serve_connection, args=(stream, context), daemon=True).start()
 
