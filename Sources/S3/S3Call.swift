@@ -30,6 +30,8 @@ struct S3Call: Sendable {
     struct Transfer: Sendable {
         /// Bytes stored so far, over all attempts.
         var moved: @Sendable () -> Int
+        /// Nothing is left to ask for, however the last answer ended.
+        var isComplete: @Sendable () -> Bool
         /// The headers and the destination of what is left.
         var rest: @Sendable () -> (headers: [(name: String, value: String)], sink: HTTPRequest.Sink)
     }

@@ -35,15 +35,15 @@ extension S3ObjectStore {
     private func read(_ reading: RangeRead, _ context: RequestContext) async throws(ObjectStoreError) -> Int {
         var call = S3Call(.read, reading.version.key, .get)
         call.headers = [("If-Match", reading.version.eTag.quoted), ("x-amz-checksum-mode", "ENABLED")]
-        call.transfer = S3Call.Transfer(moved: { reading.stored }, rest: { reading.rest() })
+        call.transfer = S3Call.Transfer(moved: { reading.stored }, isComplete: { reading.isComplete }, rest: { reading.rest() })
         var cutShort = 0
         while true {
             let before = reading.stored
             let reply = try await perform(call, context)
             if let problem = reading.problem { throw problem.error(reading.version, reply) }
+            if reading.isComplete { return reading.stored }
             switch reply.ending {
             case .answered:
-                if reading.isComplete { return reading.stored }
                 // The transport was content, but bytes that were announced are missing.
                 cutShort = reading.stored > before ? 0 : cutShort + 1
                 if cutShort == 3 { throw call.error(HTTPError(.connectionLost, "the answer was cut short"), bucket: bucket) }

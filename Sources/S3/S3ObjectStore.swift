@@ -73,7 +73,9 @@ extension S3ObjectStore {
             let (ending, step) = await attempt(
                 call, context, credentials: credentials, region: region, payloadHash: payloadHash, moved: &moved,
                 plan: &plan)
-            guard let step else { return Reply(ending: ending, answerWasLost: plan.answerWasLost) }
+            guard let step, call.transfer?.isComplete() != true else {
+                return Reply(ending: ending, answerWasLost: plan.answerWasLost)
+            }
             log(call, ending, step)
             switch step {
             case .giveUp: return Reply(ending: ending, answerWasLost: plan.answerWasLost)
