@@ -49,7 +49,9 @@ private final class ListingReader: XMLReader {
     private enum Section { case page, contents, commonPrefixes }
     private var section = Section.page
     /// The innermost element that is open, if its text matters.
-    private enum Field { case none, isTruncated, continuation, encodingType, key, eTag, size, lastModified, storageClass }
+    private enum Field {
+        case none, isTruncated, continuation, encodingType, key, eTag, size, lastModified, storageClass
+    }
     private var field = Field.none
     private var key: [UInt8] = []
     private var eTag: ETag?

@@ -103,14 +103,11 @@ extension S3ObjectStore {
         request.stallTimeout = time.stall
         do throws(HTTPError) {
             let response = try await transport.send(request)
+            let isSuccess = (200..<300).contains(response.status)
+            if isSuccess, !call.answersWithDocument { return (.answered(response, nil), nil) }
             let document = response.body.isEmpty ? nil : try? AnswerDocument(response.body)
-            let isError = document?.root == "Error"
-            if (200..<300).contains(response.status), !(call.answersWithDocument && isError) {
-                if call.answersWithDocument, document == nil {
-                    throw HTTPError(.connectionLost, "the answer was cut short")
-                }
-                return (.answered(response, document), nil)
-            }
+            if isSuccess, document == nil { throw HTTPError(.connectionLost, "the answer was cut short") }
+            if isSuccess, document?.root != "Error" { return (.answered(response, document), nil) }
             let refusal = Refusal(response, document: document, region: region)
             noteProgress(call, &moved, &plan)
             let step = plan.step(after: refusal, now: surroundings.elapsed(), random: surroundings.random())
@@ -180,7 +177,8 @@ extension S3ObjectStore {
         case .unanswered(let failure): facts["failure"] = "\(failure.code)"
         }
         if case .correctClock = step {
-            logger.warning("this machine's clock is wrong by more than 15 minutes; corrected for requests", metadata: facts)
+            logger.warning(
+                "this machine's clock is wrong by more than 15 minutes; corrected for requests", metadata: facts)
         } else {
             logger.debug("S3 request did not succeed", metadata: facts)
         }
