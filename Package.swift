@@ -80,5 +80,6 @@ let package = Package(
                 .embedInCode("Resources/sign_with_botocore.py"),
             ]),
         tests("Sealing", []),
+        tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
     ]
 )
