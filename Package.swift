@@ -41,6 +41,7 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .target(name: "CChecksum"),
+        .target(name: "CDisk"),
 
         // Layer 0: values.
         layer("Bytes", ["CChecksum"]),
@@ -49,7 +50,7 @@ let package = Package(
         layer("HTTPTransport", ["Bytes", "CCurl", log]),
         layer("Sealing", ["Bytes", "COpenSSL", system]),
         layer("SQLite", ["CSQLite", system]),
-        layer("Disk", [system]),
+        layer("Disk", ["CDisk", system]),
         // Layer 2: the services.
         layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", log, system]),
