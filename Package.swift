@@ -41,6 +41,7 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .target(name: "CChecksum"),
+        .target(name: "CDisk"),
 
         // Layer 0: values.
         layer("Bytes", ["CChecksum"]),
@@ -49,11 +50,12 @@ let package = Package(
         layer("HTTPTransport", ["Bytes", "CCurl", log]),
         layer("Sealing", ["Bytes", "COpenSSL", system]),
         layer("SQLite", ["CSQLite", system]),
+        layer("Disk", ["CDisk", system]),
         // Layer 2: the services.
         layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", log, system]),
-        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Bytes", log, system]),
-        layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
+        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "Bytes", log, system]),
+        layer("Journal", ["ObjectStore", "Sealing", "Disk", "Bytes", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
         layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", log, system]),
@@ -71,7 +73,6 @@ let package = Package(
             swiftSettings: strict),
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
-        // Storage.
         tests("ObjectStore", ["Bytes"]),
         tests(
             "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
@@ -79,7 +80,11 @@ let package = Package(
                 .embedInCode("Resources/sigv4-vectors.json"), .embedInCode("Resources/local_s3.py"),
                 .embedInCode("Resources/sign_with_botocore.py"),
             ]),
-        tests("Sealing", []),
         tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
+        // Storage.
+        tests("Sealing", ["Disk"]),
+        tests("SQLite", [system]),
+        tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
+        tests("Journal", ["Sealing", "Disk", log, system]),
     ]
 )
