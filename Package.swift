@@ -44,6 +44,7 @@ let package = Package(
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .target(name: "CChecksum"),
         .systemLibrary(name: "CProcess"),
+        .target(name: "CDisk"),
 
         // Layer 0: values.
         layer("Bytes", ["CChecksum"]),
@@ -52,7 +53,7 @@ let package = Package(
         layer("HTTPTransport", ["Bytes", "CCurl", log]),
         layer("Sealing", ["Bytes", "COpenSSL", system]),
         layer("SQLite", ["CSQLite", system]),
-        layer("Disk", [system]),
+        layer("Disk", ["CDisk", system]),
         // Layer 2: the services.
         layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
         layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "Bytes", log, system]),
@@ -93,5 +94,6 @@ let package = Package(
                 .embedInCode("Resources/sigv4-vectors.json"), .embedInCode("Resources/local_s3.py"),
                 .embedInCode("Resources/sign_with_botocore.py"),
             ]),
+        // Storage.
     ]
 )

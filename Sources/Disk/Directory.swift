@@ -33,6 +33,33 @@ public enum Directory {
         return names
     }
 
+    /// Makes a symbolic link.
+    public static func link(_ path: FilePath, to target: String) throws(Errno) {
+        _ = try retrying { symlink(target, path.string) }
+    }
+
+    /// Removes a directory with all that is in it; one that is not there is a success. Follows no links.
+    public static func removeTree(_ path: FilePath) throws(Errno) {
+        guard let names = try namesIfPresent(path) else { return }
+        for name in names {
+            let child = path.appending(name)
+            do throws(Errno) {
+                try remove(child)
+            } catch .isDirectory {
+                try removeTree(child)
+            }
+        }
+        try removeEmpty(path)
+    }
+
+    private static func namesIfPresent(_ path: FilePath) throws(Errno) -> [String]? {
+        do throws(Errno) {
+            return try names(path)
+        } catch .noSuchFileOrDirectory {
+            return nil
+        }
+    }
+
     public static func rename(_ old: FilePath, to new: FilePath) throws(Errno) {
         _ = try retrying { Glibc.rename(old.string, new.string) }
     }

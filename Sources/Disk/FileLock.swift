@@ -1,3 +1,4 @@
+import CDisk
 import Glibc
 import SystemPackage
 
@@ -45,8 +46,6 @@ extension OpenFile {
         lock.l_whence = Int16(SEEK_SET)
         lock.l_start = off_t(range.lowerBound)
         lock.l_len = off_t(range.count)
-        // F_OFD_SETLK of fcntl(2), which the Glibc module leaves out (it asks for _GNU_SOURCE).
-        let setOpenFileDescriptionLock: Int32 = 37
-        _ = try retrying { fcntl(descriptor, setOpenFileDescriptionLock, &lock) }
+        _ = try retrying { fcntl(descriptor, cognitofs_set_description_lock, &lock) }
     }
 }

@@ -1,3 +1,4 @@
+import CDisk
 import Glibc
 import SystemPackage
 
@@ -73,6 +74,11 @@ public final class OpenFile: Sendable {
 
     public func truncate(to size: Int64) throws(Errno) {
         _ = try retrying { ftruncate(descriptor, Int(size)) }
+    }
+
+    /// Gives the room of some bytes back to the disk; they read as zeros then.
+    public func punchHole(_ offset: Int64, _ count: Int) throws(Errno) {
+        _ = try retrying { cognitofs_punch_hole(descriptor, offset, Int64(count)) }
     }
 
     /// Returns when the bytes, and what is needed to find them, are on the disk.

@@ -28,21 +28,31 @@ private final class AnswerReader: XMLReader {
     var root = ""
     var children: [AnswerDocument.Child] = []
     private var fields: [String: String] = [:]
+    private var childName = ""
+    private var fieldName = ""
 
     override func start(_ name: UnsafeRawBufferPointer) {
-        if depth == 1 { root = String(decoding: name, as: UTF8.self) }
-        if depth == 2 { fields = [:] }
-        wantsText = depth == 2 || depth == 3
+        switch depth {
+        case 1: root = String(decoding: name, as: UTF8.self)
+        case 2:
+            childName = String(decoding: name, as: UTF8.self)
+            fields = [:]
+            wantsText = true
+        case 3:
+            fieldName = String(decoding: name, as: UTF8.self)
+            wantsText = true
+        default: break
+        }
     }
 
-    override func end(_ name: UnsafeRawBufferPointer, text: [UInt8]) {
+    override func end(text: [UInt8]) {
         switch depth {
         case 2:
             if children.count == AnswerDocument.maximumChildren { return stop(.tooLarge) }
             let text = fields.isEmpty ? String(decoding: text, as: UTF8.self) : ""
-            children.append(.init(name: String(decoding: name, as: UTF8.self), text: text, fields: fields))
+            children.append(.init(name: childName, text: text, fields: fields))
         case 3 where fields.count < 32:
-            fields[String(decoding: name, as: UTF8.self)] = String(decoding: text, as: UTF8.self)
+            fields[fieldName] = String(decoding: text, as: UTF8.self)
         default: break
         }
     }

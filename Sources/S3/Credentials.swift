@@ -52,7 +52,8 @@ public struct EnvironmentCredentials: CredentialsSource {
     ) throws(ObjectStoreError) {
         func needed(_ name: String) throws(ObjectStoreError) -> String {
             guard let value = variable(name), !value.isEmpty else {
-                throw ObjectStoreError(.signInNeeded, "The environment variable \(name) is not set; set it and try again.")
+                throw ObjectStoreError(
+                    .signInNeeded, "The environment variable \(name) is not set; set it and try again.")
             }
             return value
         }

@@ -1,4 +1,3 @@
-import Bytes
 import ObjectStore
 
 /// One page of ListObjectsV2, read straight from bytes.
@@ -47,10 +46,15 @@ private final class ListingReader: XMLReader {
     private var entries: [Entry] = []
 
     /// The element at depth 2 that is open.
-    private enum Section { case other, contents, commonPrefixes }
-    private var section = Section.other
+    private enum Section { case page, contents, commonPrefixes }
+    private var section = Section.page
+    /// The innermost element that is open, if its text matters.
+    private enum Field {
+        case none, isTruncated, continuation, encodingType, key, eTag, size, lastModified, storageClass
+    }
+    private var field = Field.none
     private var key: [UInt8] = []
-    private var eTag = ""
+    private var eTag: ETag?
     private var size: Int64?
     private var lastModified: Int64?
     private var isArchived = false
@@ -66,66 +70,71 @@ private final class ListingReader: XMLReader {
     }
 
     override func start(_ name: UnsafeRawBufferPointer) {
-        switch depth {
-        case 1:
-            if name.spells("ListBucketResult") { sawRoot = true } else { refuse(.notAListing) }
-        case 2:
-            if name.spells("Contents") {
-                section = .contents
-                key.removeAll(keepingCapacity: true)
-                (eTag, size, lastModified, isArchived) = ("", nil, nil, false)
-            } else if name.spells("CommonPrefixes") {
-                section = .commonPrefixes
-                key.removeAll(keepingCapacity: true)
-            } else {
-                section = .other
-                wantsText = true
-            }
-        case 3: wantsText = section != .other
+        field = .none
+        switch (depth, section) {
+        case (1, _): if name.spells("ListBucketResult") { sawRoot = true } else { refuse(.notAListing) }
+        case (2, _): startSection(name)
+        case (3, .contents): field = Self.objectField(name)
+        case (3, .commonPrefixes): if name.spells("Prefix") { field = .key }
         default: break
+        }
+        wantsText = field != .none
+    }
+
+    private func startSection(_ name: UnsafeRawBufferPointer) {
+        if name.spells("Contents") {
+            section = .contents
+            (key, eTag, size, lastModified, isArchived) = ([], nil, nil, nil, false)
+        } else if name.spells("CommonPrefixes") {
+            section = .commonPrefixes
+            key = []
+        } else {
+            section = .page
+            field =
+                name.spells("IsTruncated")
+                ? .isTruncated
+                : name.spells("NextContinuationToken")
+                    ? .continuation : name.spells("EncodingType") ? .encodingType : .none
         }
     }
 
-    override func end(_ name: UnsafeRawBufferPointer, text: [UInt8]) {
+    private static func objectField(_ name: UnsafeRawBufferPointer) -> Field {
+        if name.spells("Key") { return .key }
+        if name.spells("ETag") { return .eTag }
+        if name.spells("Size") { return .size }
+        if name.spells("LastModified") { return .lastModified }
+        return name.spells("StorageClass") ? .storageClass : .none
+    }
+
+    override func end(text: [UInt8]) {
+        take(text)
+        field = .none
         switch (depth, section) {
-        case (2, .other): page(name, text)
         case (2, .contents): endObject()
         case (2, .commonPrefixes): note(.prefix(key))
         case (1, _): finish()
-        case (3, .contents): object(name, text)
-        case (3, .commonPrefixes): if name.spells("Prefix") { key = text }
         default: break
         }
     }
 
-    private func page(_ name: UnsafeRawBufferPointer, _ text: [UInt8]) {
-        if name.spells("IsTruncated") {
-            listing.isTruncated = text.elementsEqual("true".utf8)
-        } else if name.spells("NextContinuationToken") {
-            listing.continuation = String(decoding: text, as: UTF8.self)
-        } else if name.spells("EncodingType") {
-            isEncoded = text.elementsEqual("url".utf8)
-        }
-    }
-
-    private func object(_ name: UnsafeRawBufferPointer, _ text: [UInt8]) {
-        if name.spells("Key") {
-            key = text
-        } else if name.spells("ETag") {
-            eTag = String(decoding: text, as: UTF8.self)
-        } else if name.spells("Size") {
-            size = number(text)
-        } else if name.spells("LastModified") {
-            lastModified = CivilDate(iso8601: text)?.secondsSince1970
-        } else if name.spells("StorageClass") {
-            isArchived = text.elementsEqual("GLACIER".utf8) || text.elementsEqual("DEEP_ARCHIVE".utf8)
+    private func take(_ text: [UInt8]) {
+        switch field {
+        case .none: break
+        case .isTruncated: listing.isTruncated = text.spells("true")
+        case .continuation: listing.continuation = String(decoding: text, as: UTF8.self)
+        case .encodingType: isEncoded = text.spells("url")
+        case .key: key = text
+        case .eTag: eTag = ETag(decoding: text)
+        case .size: size = number(text)
+        case .lastModified: lastModified = CivilDate(iso8601: text)?.secondsSince1970
+        case .storageClass: isArchived = text.spells("GLACIER") || text.spells("DEEP_ARCHIVE")
         }
     }
 
     private func endObject() {
         guard let size else { return refuse(.field("Size")) }
-        guard !eTag.isEmpty else { return refuse(.field("ETag")) }
-        note(.object(key, eTag: ETag(eTag), size: size, lastModified: lastModified ?? 0, isArchived: isArchived))
+        guard let eTag, !eTag.text.isEmpty else { return refuse(.field("ETag")) }
+        note(.object(key, eTag: eTag, size: size, lastModified: lastModified ?? 0, isArchived: isArchived))
     }
 
     private func note(_ entry: Entry) {
@@ -165,9 +174,39 @@ private final class ListingReader: XMLReader {
         return name
     }
 
+    /// As forms are encoded: `%XX`, and plus for a space. Its own loop, since this is a listing's warmest one.
     private func decoded(_ text: [UInt8]) -> [UInt8]? {
-        let needsWork = text.contains { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }
-        return needsWork ? URLText.percentDecode(text, plusIsSpace: true) : text
+        var isValid = true
+        let name = [UInt8](unsafeUninitializedCapacity: text.count) { name, count in
+            var index = 0
+            while index < text.count {
+                switch text[index] {
+                case UInt8(ascii: "%"):
+                    guard index + 2 < text.count, let high = Self.hexDigit(text[index + 1]),
+                        let low = Self.hexDigit(text[index + 2])
+                    else {
+                        isValid = false
+                        return
+                    }
+                    name[count] = high << 4 | low
+                    index += 2
+                case UInt8(ascii: "+"): name[count] = UInt8(ascii: " ")
+                case let byte: name[count] = byte
+                }
+                count += 1
+                index += 1
+            }
+        }
+        return isValid ? name : nil
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 0x30...0x39: byte - 0x30
+        case 0x41...0x46: byte - 0x37
+        case 0x61...0x66: byte - 0x57
+        default: nil
+        }
     }
 
     /// Digits only; nil for anything else and for more than an `Int64` holds.

@@ -30,6 +30,8 @@ struct S3Call: Sendable {
     struct Transfer: Sendable {
         /// Bytes stored so far, over all attempts.
         var moved: @Sendable () -> Int
+        /// Nothing is left to ask for, however the last answer ended.
+        var isComplete: @Sendable () -> Bool
         /// The headers and the destination of what is left.
         var rest: @Sendable () -> (headers: [(name: String, value: String)], sink: HTTPRequest.Sink)
     }
@@ -60,7 +62,8 @@ struct S3Call: Sendable {
             case .list: "s3:ListBucket (for this prefix)"
             case .head, .read: "s3:GetObject"
             case .put, .createUpload, .uploadPart, .completeUpload: "s3:PutObject"
-            case .copy, .copyPart: "s3:PutObject, s3:GetObject on the source and, for tagged objects, s3:GetObjectTagging"
+            case .copy, .copyPart:
+                "s3:PutObject, s3:GetObject on the source and, for tagged objects, s3:GetObjectTagging"
             case .delete, .deleteMany: "s3:DeleteObject"
             case .abortUpload: "s3:AbortMultipartUpload"
             }
@@ -111,7 +114,8 @@ extension S3Call {
         switch failure.code {
         case .cancelled: ObjectStoreError(.cancelled, "\(subject(bucket)): cancelled.")
         case .badAnswer: ObjectStoreError(.invalidAnswer, "\(subject(bucket)): \(failure.message)")
-        case .refused: ObjectStoreError(.invalidAnswer, "\(subject(bucket)): the server sent other bytes than asked for.")
+        case .refused:
+            ObjectStoreError(.invalidAnswer, "\(subject(bucket)): the server sent other bytes than asked for.")
         case .notConnected, .tlsFailed, .timedOut, .connectionLost:
             ObjectStoreError(.unreachable, "\(subject(bucket)): \(failure.message)")
         }
@@ -124,7 +128,10 @@ extension S3Call {
             case .accessDenied:
                 switch refusal.code {
                 case "SignatureDoesNotMatch":
-                    (.invalidAnswer, "the signature did not arrive as it was made; look for a proxy that changes requests")
+                    (
+                        .invalidAnswer,
+                        "the signature did not arrive as it was made; look for a proxy that changes requests"
+                    )
                 default: (.accessDenied, "the policy does not allow it; it needs \(operation.permission)")
                 }
             case .notFound:

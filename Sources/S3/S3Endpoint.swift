@@ -95,7 +95,9 @@ public struct S3Endpoint: Hashable, Sendable {
     }
 
     private static func splitPort(_ authority: Substring) -> (Substring, Substring?) {
-        guard let colon = authority.lastIndex(of: ":"), !authority[colon...].contains("]") else { return (authority, nil) }
+        guard let colon = authority.lastIndex(of: ":"), !authority[colon...].contains("]") else {
+            return (authority, nil)
+        }
         return (authority[..<colon], authority[authority.index(after: colon)...])
     }
 

@@ -32,7 +32,8 @@ extension S3ObjectStore {
         [
             (
                 name: "x-amz-copy-source",
-                value: "/\(URLText.percentEncode(bucket))/\(URLText.percentEncode(source.key.bytes, keepingSlashes: true))"
+                value:
+                    "/\(URLText.percentEncode(bucket))/\(URLText.percentEncode(source.key.bytes, keepingSlashes: true))"
             ),
             (name: "x-amz-copy-source-if-match", value: source.eTag.quoted),
         ]
@@ -93,7 +94,8 @@ extension S3ObjectStore {
                     guard let number = PartNumber(index + 1) else { continue }
                     tasks.addTask {
                         do throws(ObjectStoreError) {
-                            return .success(try await self.copyPart(upload, number, from: source, range: range, context))
+                            return .success(
+                                try await self.copyPart(upload, number, from: source, range: range, context))
                         } catch { return .failure(error) }
                     }
                 }

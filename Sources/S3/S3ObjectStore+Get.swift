@@ -19,7 +19,8 @@ extension S3ObjectStore {
         }
         var damaged: ObjectStoreError?
         for _ in 0..<Self.readsOfDamaged {
-            let reading = RangeRead(version, range, buffer, isWhole: range == 0..<max(context.objectSize ?? 0, 0), progress)
+            let reading = RangeRead(
+                version, range, buffer, isWhole: range == 0..<max(context.objectSize ?? 0, 0), progress)
             let count = try await read(reading, context)
             switch reading.verify(count) {
             case .fits, .unknown: return count
@@ -35,18 +36,21 @@ extension S3ObjectStore {
     private func read(_ reading: RangeRead, _ context: RequestContext) async throws(ObjectStoreError) -> Int {
         var call = S3Call(.read, reading.version.key, .get)
         call.headers = [("If-Match", reading.version.eTag.quoted), ("x-amz-checksum-mode", "ENABLED")]
-        call.transfer = S3Call.Transfer(moved: { reading.stored }, rest: { reading.rest() })
+        call.transfer = S3Call.Transfer(
+            moved: { reading.stored }, isComplete: { reading.isComplete }, rest: { reading.rest() })
         var cutShort = 0
         while true {
             let before = reading.stored
             let reply = try await perform(call, context)
             if let problem = reading.problem { throw problem.error(reading.version, reply) }
+            if reading.isComplete { return reading.stored }
             switch reply.ending {
             case .answered:
-                if reading.isComplete { return reading.stored }
                 // The transport was content, but bytes that were announced are missing.
                 cutShort = reading.stored > before ? 0 : cutShort + 1
-                if cutShort == 3 { throw call.error(HTTPError(.connectionLost, "the answer was cut short"), bucket: bucket) }
+                if cutShort == 3 {
+                    throw call.error(HTTPError(.connectionLost, "the answer was cut short"), bucket: bucket)
+                }
             case .refused(let refusal) where refusal.kind == .rangeNotSatisfiable:
                 return try await endOfObject(reading, call, refusal, context)
             case .refused(let refusal) where refusal.status == 304:

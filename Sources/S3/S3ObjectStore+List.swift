@@ -7,7 +7,6 @@ extension S3ObjectStore {
         _ request: ListRequest, _ context: RequestContext
     ) async throws(ObjectStoreError) -> ListPage {
         var call = S3Call(.list, nil, .get)
-        call.answersWithDocument = true
         // 1,000 keys of 1,024 bytes, each byte encoded as three, and what stands around them.
         call.answerLimit = 8 << 20
         call.query = [
@@ -17,9 +16,21 @@ extension S3ObjectStore {
         if request.delimited { call.query.append(("delimiter", "/")) }
         if let startAfter = request.startAfter { call.query.append(("start-after", startAfter.description)) }
         if let continuation = request.continuation { call.query.append(("continuation-token", continuation)) }
-        let (response, _) = try call.answer(await perform(call, context), bucket: bucket)
-        return try page(response, request, call)
+        // A proxy's page or half an answer is not the end: the next answer may be right.
+        var attempts = 0
+        while true {
+            let (response, _) = try call.answer(await perform(call, context), bucket: bucket)
+            do throws(ObjectStoreError) {
+                return try page(response, request, call)
+            } catch {
+                attempts += 1
+                if attempts == Self.listingsOfNonsense { throw error }
+            }
+        }
     }
+
+    /// A listing that makes no sense is asked for again this often.
+    private static let listingsOfNonsense = 2
 
     private func page(
         _ response: HTTPResponse, _ request: ListRequest, _ call: S3Call

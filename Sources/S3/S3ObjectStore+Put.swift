@@ -67,7 +67,8 @@ extension S3ObjectStore {
     ) throws(ObjectStoreError) {
         guard let confirmed = response[checksum.name], !confirmed.isEmpty, confirmed != checksum.value else { return }
         throw ObjectStoreError(
-            .corrupted, "Cannot write \(call.key?.description ?? bucket): the server confirmed other bytes than were sent.",
+            .corrupted,
+            "Cannot write \(call.key?.description ?? bucket): the server confirmed other bytes than were sent.",
             requestID: response["x-amz-request-id"])
     }
 }

@@ -113,9 +113,11 @@ extension S3ObjectStore {
         for part in parts {
             text += "<Part>"
             if let crc = part.crc32c {
-                text += "<ChecksumCRC32C>\(Base64.encode(withUnsafeBytes(of: crc.bigEndian) { Array($0) }))</ChecksumCRC32C>"
+                text +=
+                    "<ChecksumCRC32C>\(Base64.encode(withUnsafeBytes(of: crc.bigEndian) { Array($0) }))</ChecksumCRC32C>"
             }
-            text += "<ETag>\(XMLText.escape(part.eTag.quoted))</ETag><PartNumber>\(part.number.value)</PartNumber></Part>"
+            text +=
+                "<ETag>\(XMLText.escape(part.eTag.quoted))</ETag><PartNumber>\(part.number.value)</PartNumber></Part>"
         }
         return Array((text + "</CompleteMultipartUpload>").utf8)
     }

@@ -73,7 +73,9 @@ extension S3ObjectStore {
             let (ending, step) = await attempt(
                 call, context, credentials: credentials, region: region, payloadHash: payloadHash, moved: &moved,
                 plan: &plan)
-            guard let step else { return Reply(ending: ending, answerWasLost: plan.answerWasLost) }
+            guard let step, call.transfer?.isComplete() != true else {
+                return Reply(ending: ending, answerWasLost: plan.answerWasLost)
+            }
             log(call, ending, step)
             switch step {
             case .giveUp: return Reply(ending: ending, answerWasLost: plan.answerWasLost)
@@ -101,14 +103,11 @@ extension S3ObjectStore {
         request.stallTimeout = time.stall
         do throws(HTTPError) {
             let response = try await transport.send(request)
+            let isSuccess = (200..<300).contains(response.status)
+            if isSuccess, !call.answersWithDocument { return (.answered(response, nil), nil) }
             let document = response.body.isEmpty ? nil : try? AnswerDocument(response.body)
-            let isError = document?.root == "Error"
-            if (200..<300).contains(response.status), !(call.answersWithDocument && isError) {
-                if call.answersWithDocument, document == nil {
-                    throw HTTPError(.connectionLost, "the answer was cut short")
-                }
-                return (.answered(response, document), nil)
-            }
+            if isSuccess, document == nil { throw HTTPError(.connectionLost, "the answer was cut short") }
+            if isSuccess, document?.root != "Error" { return (.answered(response, document), nil) }
             let refusal = Refusal(response, document: document, region: region)
             noteProgress(call, &moved, &plan)
             let step = plan.step(after: refusal, now: surroundings.elapsed(), random: surroundings.random())
@@ -178,7 +177,8 @@ extension S3ObjectStore {
         case .unanswered(let failure): facts["failure"] = "\(failure.code)"
         }
         if case .correctClock = step {
-            logger.warning("this machine's clock is wrong by more than 15 minutes; corrected for requests", metadata: facts)
+            logger.warning(
+                "this machine's clock is wrong by more than 15 minutes; corrected for requests", metadata: facts)
         } else {
             logger.debug("S3 request did not succeed", metadata: facts)
         }

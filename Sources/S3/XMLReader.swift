@@ -29,8 +29,8 @@ class XMLReader {
     /// An element begins at `depth`. The name is valid during the call.
     func start(_ name: UnsafeRawBufferPointer) {}
 
-    /// The element ends at `depth`; `text` is empty unless it was wanted.
-    func end(_ name: UnsafeRawBufferPointer, text: [UInt8]) {}
+    /// The last element that began at `depth` ends; `text` is empty unless it was wanted.
+    func end(text: [UInt8]) {}
 
     /// Stops reading; `read` then throws `problem`.
     final func stop(_ problem: XMLProblem) {
@@ -66,9 +66,9 @@ class XMLReader {
         start(name)
     }
 
-    fileprivate final func ended(_ name: UnsafeRawBufferPointer) {
+    fileprivate final func ended() {
         guard problem == nil else { return }
-        end(name, text: text)
+        end(text: text)
         text.removeAll(keepingCapacity: true)
         wantsText = false
         depth -= 1
@@ -95,8 +95,7 @@ private func elementStarted(
 }
 
 private func elementEnded(_ userData: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?) {
-    guard let name else { return }
-    reader(userData)?.ended(UnsafeRawBufferPointer(start: name, count: strlen(name)))
+    reader(userData)?.ended()
 }
 
 private func charactersFound(_ userData: UnsafeMutableRawPointer?, _ bytes: UnsafePointer<CChar>?, _ count: CInt) {
@@ -117,4 +116,9 @@ extension UnsafeRawBufferPointer {
         guard let baseAddress, count == text.utf8CodeUnitCount else { return false }
         return memcmp(baseAddress, text.utf8Start, count) == 0
     }
+}
+
+extension [UInt8] {
+    /// True when these are exactly the bytes of `text`.
+    func spells(_ text: StaticString) -> Bool { withUnsafeBytes { $0.spells(text) } }
 }

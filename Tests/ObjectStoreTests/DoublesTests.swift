@@ -22,7 +22,8 @@ struct InMemoryTests {
         let tag = store.foreignPut(try name("d/a"), Array("abc".utf8))
         _ = try await store.list(ListRequest(prefix: Array("d/".utf8), delimited: true), .metadata)
         let buffer = ByteBuffer(capacity: 2)
-        _ = try await store.get(ObjectVersion(key: try name("d/a"), eTag: tag), range: 1..<3, into: buffer, .demandRead) { _ in }
+        _ = try await store.get(ObjectVersion(key: try name("d/a"), eTag: tag), range: 1..<3, into: buffer, .demandRead)
+        { _ in }
         #expect(store.calls == [StoreCall(.list, "d/"), StoreCall(.get, "d/a", byteCount: 2)])
         store.forgetCalls()
         #expect(store.callCount(.list) == 0)
@@ -47,8 +48,12 @@ struct InMemoryTests {
         store.archive(version.key)
         #expect(try await store.head(version.key, .metadata).summary.isArchived)
         let buffer = ByteBuffer(capacity: 1)
-        #expect(await code { _ = try await store.get(version, range: 0..<1, into: buffer, .demandRead) { _ in } } == .archived)
-        #expect(await code { _ = try await store.copy(version, size: 1, to: try name("b"), nil, .none, .metadata) } == .archived)
+        #expect(
+            await code { _ = try await store.get(version, range: 0..<1, into: buffer, .demandRead) { _ in } }
+                == .archived)
+        #expect(
+            await code { _ = try await store.copy(version, size: 1, to: try name("b"), nil, .none, .metadata) }
+                == .archived)
     }
 
     @Test("Parts that are too small, missing, foreign or out of order do not become an object")
@@ -97,7 +102,9 @@ struct FaultyTests {
         let buffer = ByteBuffer(capacity: 6)
         #expect(
             await code {
-                _ = try await store.get(version, range: 0..<6, into: buffer, .demandRead) { count in told.withLock { $0 = count } }
+                _ = try await store.get(version, range: 0..<6, into: buffer, .demandRead) { count in
+                    told.withLock { $0 = count }
+                }
             } == .unreachable)
         #expect(told.withLock { $0 } == 4)
         #expect(buffer.withBytes(0..<4) { Array($0) } == Array("abcd".utf8))

@@ -26,7 +26,9 @@ struct KeyTests {
         #expect(KeyPrefix("") != nil)
     }
 
-    @Test("A tag is the same however a server quotes it", arguments: ["abc-1", "\"abc-1\"", "&#34;abc-1&#34;", "&quot;abc-1&quot;"])
+    @Test(
+        "A tag is the same however a server quotes it",
+        arguments: ["abc-1", "\"abc-1\"", "&#34;abc-1&#34;", "&quot;abc-1&quot;"])
     func tags(_ raw: String) {
         #expect(ETag(raw).quoted == "\"abc-1\"")
     }

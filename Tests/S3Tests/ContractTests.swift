@@ -105,7 +105,8 @@ struct ContractTests {
         #expect(try await place.names() == ["a"])
     }
 
-    @Test("A write that finds itself already done succeeds; an equal object without metadata is somebody else's",
+    @Test(
+        "A write that finds itself already done succeeds; an equal object without metadata is somebody else's",
         arguments: StoreUnderTest.allCases)
     func echo(_ kind: StoreUnderTest) async throws {
         let place = try Place(kind)
@@ -162,7 +163,9 @@ struct ContractTests {
         for name in names { #expect(try await place.text(name) == name) }
     }
 
-    @Test("A listing with a delimiter shows one level; pages join without gap or double", arguments: StoreUnderTest.allCases)
+    @Test(
+        "A listing with a delimiter shows one level; pages join without gap or double",
+        arguments: StoreUnderTest.allCases)
     func pages(_ kind: StoreUnderTest) async throws {
         let place = try Place(kind)
         let names = ["a", "b/1", "b/2", "b-x", "c", "d/e/f", "g"]
@@ -216,7 +219,8 @@ struct ContractTests {
                 == .sourceChanged)
         try await place.store.delete(source.key, .none, .metadata)
         #expect(
-            await code { _ = try await place.store.copy(source, size: 3, to: target, nil, .none, .metadata) } == .notFound)
+            await code { _ = try await place.store.copy(source, size: 3, to: target, nil, .none, .metadata) }
+                == .notFound)
     }
 
     @Test("An upload in parts becomes one object, once, under its precondition", arguments: StoreUnderTest.allCases)

@@ -7,7 +7,9 @@ import Testing
 @Suite("Listings")
 struct ListingTests {
     private func listing(_ body: String, prefix: String = "p/") throws -> Listing {
-        try Listing(Array("<?xml version=\"1.0\"?><ListBucketResult>\(body)</ListBucketResult>".utf8), prefix: Array(prefix.utf8))
+        try Listing(
+            Array("<?xml version=\"1.0\"?><ListBucketResult>\(body)</ListBucketResult>".utf8),
+            prefix: Array(prefix.utf8))
     }
 
     private func entry(_ key: String) -> String { ScriptedAnswer.entry(key, eTag: "e", size: 5) }
@@ -32,13 +34,17 @@ struct ListingTests {
         #expect(throws: ListingProblem.tooManyEntries) { try listing(many) }
     }
 
-    @Test("What is no listing is not an empty listing",
-        arguments: ["", "<html><body>login</body></html>", "<ListBucketResult>", "<Error><Code>X</Code></Error>", "\u{0}"])
+    @Test(
+        "What is no listing is not an empty listing",
+        arguments: [
+            "", "<html><body>login</body></html>", "<ListBucketResult>", "<Error><Code>X</Code></Error>", "\u{0}",
+        ])
     func notAListing(_ text: String) {
         #expect(throws: ListingProblem.self) { try Listing(Array(text.utf8), prefix: []) }
     }
 
-    @Test("An entry without size or tag, or outside the prefix, spoils the page",
+    @Test(
+        "An entry without size or tag, or outside the prefix, spoils the page",
         arguments: [
             "<Contents><Key>p/a</Key><ETag>e</ETag></Contents>",
             "<Contents><Key>p/a</Key><ETag>e</ETag><Size>-1</Size></Contents>",
@@ -78,13 +84,26 @@ struct ListingTests {
         #expect(page.isTruncated && page.continuation == "a+b/=")
     }
 
-    @Test("A page that goes on must say where, and not where it began", arguments: ["", "<NextContinuationToken>t</NextContinuationToken>"])
+    @Test(
+        "A page that goes on must say where, and not where it began",
+        arguments: ["", "<NextContinuationToken>t</NextContinuationToken>"])
     func circular(_ token: String) async throws {
         let transport = ScriptedTransport { _, _ in
             .xml("<ListBucketResult><IsTruncated>true</IsTruncated>\(token)</ListBucketResult>")
         }
         let request = ListRequest(prefix: Array("p/".utf8), delimited: true, continuation: "t")
         #expect(await code { _ = try await scriptedStore(transport).list(request, .metadata) } == .invalidAnswer)
+    }
+
+    @Test(
+        "An answer that is no listing is asked for once more, and then is an error, not an empty directory",
+        arguments: ["<html></html>", "<ListBucketResult><Contents>", "<Error><Code>InternalError</Code></Error>", ""])
+    func nonsense(_ text: String) async throws {
+        let once = ScriptedTransport { _, number in number == 0 ? .xml(text) : .listing(entry("p/a")) }
+        let request = ListRequest(prefix: Array("p/".utf8), delimited: true)
+        #expect(try await scriptedStore(once).list(request, .metadata).objects.count == 1)
+        let always = ScriptedTransport { _, _ in .xml(text) }
+        #expect(await code { _ = try await scriptedStore(always).list(request, .metadata) } == .invalidAnswer)
     }
 
     @Test("The request asks for encoded names below the prefix, and for no owners")
@@ -99,7 +118,8 @@ struct ListingTests {
                 + "&prefix=p%2Fa%20b%2F&start-after=p%2Fa%20b%2Fc")
     }
 
-    @Test("Dates are right over leap years and centuries",
+    @Test(
+        "Dates are right over leap years and centuries",
         arguments: [
             ("1970-01-01T00:00:00Z", Int64(0)), ("2000-02-29T12:00:00Z", 951_825_600),
             ("2026-11-21T08:05:09.000Z", 1_795_248_309), ("2100-03-01T00:00:00Z", 4_107_542_400),

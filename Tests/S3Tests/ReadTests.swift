@@ -56,7 +56,9 @@ struct ReadTests {
         var context = RequestContext.demandRead
         context.objectSize = size
         let version = ObjectVersion(key: try key("a"), eTag: ETag("e"))
-        let count = try await scriptedStore(transport, time: time).get(version, range: range, into: listener.buffer, context) {
+        let count = try await scriptedStore(transport, time: time).get(
+            version, range: range, into: listener.buffer, context
+        ) {
             listener.hear($0)
         }
         return listener.buffer.withBytes(0..<count) { String(decoding: $0, as: UTF8.self) }
@@ -101,7 +103,8 @@ struct ReadTests {
         #expect(try await read(transport, 2..<5) == "234")
     }
 
-    @Test("Bytes other than those asked for are refused before one is stored",
+    @Test(
+        "Bytes other than those asked for are refused before one is stored",
         arguments: [
             (200, [("Content-Length", "10")]), (206, [("Content-Range", "bytes 0-2/10")]),
             (206, [("Content-Range", "bytes 2-9/10")]), (206, [("Content-Range", "bytes x")]), (206, []),
@@ -170,7 +173,8 @@ struct ReadTests {
         let long = (0..<100).map { UInt8($0) }
         for count in [0, 1, 7, 8, 9, 16, 100] {
             let bitwise = long.prefix(count).reduce(UInt32.max) { crc, byte in
-                (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
+                (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1
+                }
             }
             #expect(Array(long.prefix(count)).withUnsafeBytes { CRC32.checksum($0) } == ~bitwise)
         }

@@ -15,7 +15,8 @@ struct RecoveryTests {
         _ = try await store.list(ListRequest(prefix: Array("p/".utf8), delimited: true), .metadata)
     }
 
-    @Test("A server that fails for ever ends the call inside its patience, as unavailable",
+    @Test(
+        "A server that fails for ever ends the call inside its patience, as unavailable",
         arguments: [(500, "InternalError"), (503, "SlowDown"), (502, ""), (429, "")])
     func unavailable(_ status: Int, _ name: String) async throws {
         let time = StoppedTime()
@@ -63,7 +64,8 @@ struct RecoveryTests {
         #expect(long.requests.count == 1)
     }
 
-    @Test("Expired credentials are renewed and the call repeated",
+    @Test(
+        "Expired credentials are renewed and the call repeated",
         arguments: ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "TokenRefreshRequired"])
     func renewal(_ name: String) async throws {
         let source = FixedCredentials()
@@ -103,7 +105,8 @@ struct RecoveryTests {
         #expect(never.requests.count == 2)
     }
 
-    @Test("A bucket in another region is asked there, with a new signature, and nowhere else",
+    @Test(
+        "A bucket in another region is asked there, with a new signature, and nowhere else",
         arguments: [
             (301, "PermanentRedirect", "<Region>us-west-2</Region>"),
             (400, "AuthorizationHeaderMalformed", "<Region>us-west-2</Region>"),
@@ -171,7 +174,8 @@ struct RecoveryTests {
         }
     }
 
-    @Test("Each refusal has its meaning",
+    @Test(
+        "Each refusal has its meaning",
         arguments: [
             (404, "NoSuchBucket", ObjectStoreError.Code.noSuchBucket), (404, "NoSuchKey", .notFound),
             (400, "EntityTooLarge", .tooLarge), (400, "KeyTooLongError", .tooLarge),

@@ -12,16 +12,18 @@ struct SignatureTests {
             var name, method, host, path: String
             var query: [[String]]
             var headers: [String: String]
-            var payload_hash, access_key, secret_key: String
-            var session_token: String?
-            var region, time, url, canonical_request, string_to_sign, authorization: String
+            var payloadHash, accessKey, secretKey: String
+            var sessionToken: String?
+            var region, time, url, canonicalRequest, stringToSign, authorization: String
             var testDescription: String { name }
         }
         var sigv4: [Vector]
     }
 
     static func vectors() throws -> [Vectors.Vector] {
-        try JSONDecoder().decode(Vectors.self, from: Data(PackageResources.sigv4_vectors_json)).sigv4
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(Vectors.self, from: Data(PackageResources.sigv4_vectors_json)).sigv4
     }
 
     @Test("Every published vector is met, step by step")
@@ -31,11 +33,11 @@ struct SignatureTests {
         for vector in vectors {
             let seconds = try #require(CivilDate(iso8601: Array(Self.spread(vector.time).utf8))).secondsSince1970
             let credentials = Credentials(
-                accessKeyID: vector.access_key, secretAccessKey: RedactedText(vector.secret_key),
-                sessionToken: vector.session_token.map { RedactedText($0) })
+                accessKeyID: vector.accessKey, secretAccessKey: RedactedText(vector.secretKey),
+                sessionToken: vector.sessionToken.map { RedactedText($0) })
             let request = Self.request(
                 method: vector.method, host: vector.host, path: vector.path, query: vector.query,
-                headers: vector.headers.map { ($0.key, $0.value) }, hash: vector.payload_hash, seconds: seconds)
+                headers: vector.headers.map { ($0.key, $0.value) }, hash: vector.payloadHash, seconds: seconds)
             let key = SignatureV4.Key(
                 secret: credentials.secretAccessKey, day: request.time.day, region: vector.region)
             let added = SignatureV4.headers(for: request, credentials: credentials, key: key)
@@ -44,9 +46,9 @@ struct SignatureTests {
             var signed = request
             signed.headers += added.filter { $0.name != "Authorization" }
             let canonical = SignatureV4.canonicalRequest(signed).text
-            #expect(canonical == vector.canonical_request)
+            #expect(canonical == vector.canonicalRequest)
             #expect(
-                SignatureV4.stringToSign(canonical, time: request.time, region: vector.region) == vector.string_to_sign)
+                SignatureV4.stringToSign(canonical, time: request.time, region: vector.region) == vector.stringToSign)
             #expect(added.last?.value == vector.authorization, "\(vector.name)")
         }
     }

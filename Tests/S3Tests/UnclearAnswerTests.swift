@@ -32,7 +32,8 @@ struct UnclearAnswerTests {
         #expect(try await put(scriptedStore(transport)) == ETag("mine"))
     }
 
-    @Test("412 after a lost answer is a conflict when the object has other bytes, or other metadata",
+    @Test(
+        "412 after a lost answer is a conflict when the object has other bytes, or other metadata",
         arguments: [("theirs", "5"), ("ours", "6")])
     func otherIsConflict(_ bytes: String, _ mtime: String) async throws {
         let transport = ScriptedTransport { request, number throws(HTTPError) in
@@ -109,7 +110,8 @@ struct UnclearAnswerTests {
         #expect(tag == ETag("done-1"))
     }
 
-    @Test("NoSuchUpload after a lost Complete is our success when the parts' checksums agree", arguments: [true, false])
+    @Test(
+        "NoSuchUpload after a lost Complete is our success when the parts' checksums agree", arguments: [true, false])
     func completedEarlier(_ isOurs: Bool) async throws {
         let crc = CRC32C(ByteSlice(ours)).value
         guard case .composite(let text)? = StoredChecksum.composite(ofParts: [crc]) else {
@@ -134,7 +136,8 @@ struct UnclearAnswerTests {
         #expect(result == (isOurs ? nil : .noSuchUpload))
     }
 
-    @Test("A delete whose answer was lost succeeds when the object is gone, and is a conflict when another came",
+    @Test(
+        "A delete whose answer was lost succeeds when the object is gone, and is a conflict when another came",
         arguments: [404, 412], [true, false])
     func lostDelete(_ status: Int, _ isGone: Bool) async throws {
         let transport = ScriptedTransport { request, number throws(HTTPError) in

@@ -5,11 +5,14 @@ import Testing
 
 @Suite("Metadata, endpoints and secrets")
 struct ValueTests {
-    @Test("What other clients and S3 itself wrote is read",
+    @Test(
+        "What other clients and S3 itself wrote is read",
         arguments: [
-            ("plain", "plain"), ("=?UTF-8?B?R3LDvMOfZQ==?=", "Grüße"), ("=?utf-8?q?Gr=C3=BC=C3=9Fe_1+1=25?=", "Grüße 1+1%"),
+            ("plain", "plain"), ("=?UTF-8?B?R3LDvMOfZQ==?=", "Grüße"),
+            ("=?utf-8?q?Gr=C3=BC=C3=9Fe_1+1=25?=", "Grüße 1+1%"),
             ("=?UTF-8?B?R3LDvA==?= =?UTF-8?B?w59l?=", "Grüße"), ("a =?UTF-8?B?w7w=?= b", "a ü b"),
-            ("=?ISO-8859-1?Q?=FC?=", "ü"), ("=?UTF-8?B?!!?=", "=?UTF-8?B?!!?="), ("=?koi8-r?B?w7w=?=", "=?koi8-r?B?w7w=?="),
+            ("=?ISO-8859-1?Q?=FC?=", "ü"), ("=?UTF-8?B?!!?=", "=?UTF-8?B?!!?="),
+            ("=?koi8-r?B?w7w=?=", "=?koi8-r?B?w7w=?="),
             ("=?UTF-8?B?/w==?=", "=?UTF-8?B?/w==?="), ("1=?2", "1=?2"), ("=?", "=?"),
         ])
     func metadata(_ text: String, _ value: String) {
@@ -33,17 +36,26 @@ struct ValueTests {
 
     @Test("An unencrypted endpoint is for this machine only, and the refusal names the remedy")
     func insecure() throws {
-        for url in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:80/", "https://s3.example.org", "http://a.localhost:1"] {
+        for url in [
+            "http://127.0.0.1:9000", "http://localhost", "http://[::1]:80/", "https://s3.example.org",
+            "http://a.localhost:1",
+        ] {
             _ = try S3Endpoint.custom(url: url)
         }
-        for url in ["http://s3.example.org", "http://127.0.0.1.example.org", "http://128.0.0.1", "http://localhost.evil:80"] {
+        for url in [
+            "http://s3.example.org", "http://127.0.0.1.example.org", "http://128.0.0.1", "http://localhost.evil:80",
+        ] {
             #expect { try S3Endpoint.custom(url: url) } throws: { "\($0)".contains("allow_insecure") }
             _ = try S3Endpoint.custom(url: url, allowInsecure: true)
         }
     }
 
-    @Test("What is no endpoint is refused",
-        arguments: ["", "s3.example.org", "ftp://x", "https://", "https://a/b", "https://a?b", "https://u@a", "https://a:99999", "https://a b"])
+    @Test(
+        "What is no endpoint is refused",
+        arguments: [
+            "", "s3.example.org", "ftp://x", "https://", "https://a/b", "https://a?b", "https://u@a", "https://a:99999",
+            "https://a b",
+        ])
     func malformed(_ url: String) {
         #expect(throws: ObjectStoreError.self) { try S3Endpoint.custom(url: url) }
     }
@@ -52,7 +64,9 @@ struct ValueTests {
     func addresses() throws {
         let name = try key("private/eu-central-1:1/a b+%25.png")
         let path = "private/eu-central-1%3A1/a%20b%2B%2525.png"
-        func text(_ endpoint: S3Endpoint, _ bucket: String, _ key: ObjectKey?, _ region: String = "eu-central-1") -> String {
+        func text(_ endpoint: S3Endpoint, _ bucket: String, _ key: ObjectKey?, _ region: String = "eu-central-1")
+            -> String
+        {
             let address = endpoint.address(bucket: bucket, key: key, region: region)
             return "\(address.scheme)://\(address.host)\(address.path)"
         }
@@ -62,16 +76,20 @@ struct ValueTests {
         #expect(text(.aws(dualStack: true), "files", nil) == "https://files.s3.dualstack.eu-central-1.amazonaws.com/")
         #expect(text(try .custom(url: "https://S3.example.org:443/"), "files", nil) == "https://s3.example.org/files/")
         #expect(text(try .custom(url: "http://[::1]:9000"), "files", name) == "http://[::1]:9000/files/\(path)")
-        #expect(text(try .custom(url: "https://h", addressing: .virtualHost), "files", name) == "https://files.h/\(path)")
+        #expect(
+            text(try .custom(url: "https://h", addressing: .virtualHost), "files", name) == "https://files.h/\(path)")
     }
 
     @Test("Secrets do not print, whatever prints them")
     func secrets() throws {
         let credentials = Credentials(
-            accessKeyID: "AKID", secretAccessKey: RedactedText("hidden-secret"), sessionToken: RedactedText("hidden-token"))
+            accessKeyID: "AKID", secretAccessKey: RedactedText("hidden-secret"),
+            sessionToken: RedactedText("hidden-token"))
         var dumped = ""
         dump(credentials, to: &dumped)
-        for text in ["\(credentials)", String(reflecting: credentials), dumped, String(describing: credentials.sessionToken)] {
+        for text in [
+            "\(credentials)", String(reflecting: credentials), dumped, String(describing: credentials.sessionToken),
+        ] {
             #expect(!text.contains("hidden"))
         }
     }

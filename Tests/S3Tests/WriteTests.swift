@@ -17,7 +17,8 @@ struct WriteTests {
             .answer(200, [("ETag", "\"e\""), ("x-amz-checksum-crc32c", "AAAAAA==")])
         }
         let store = scriptedStore(transport)
-        #expect(await code { _ = try await store.put(try key("a"), ByteSlice([1]), plain(), .none, .upload) } == .corrupted)
+        #expect(
+            await code { _ = try await store.put(try key("a"), ByteSlice([1]), plain(), .none, .upload) } == .corrupted)
         let one = try #require(PartNumber(1))
         let upload = Upload(key: try key("a"), id: "u")
         #expect(await code { _ = try await store.uploadPart(upload, one, ByteSlice([1]), .upload) } == .corrupted)
@@ -73,7 +74,8 @@ struct WriteTests {
         #expect(request.priority == RequestContext.Priority.upload.rawValue)
     }
 
-    @Test("Values that no header can carry are refused, not bent",
+    @Test(
+        "Values that no header can carry are refused, not bent",
         arguments: [
             ObjectAttributes(contentType: "text/plain\r\nx-amz-acl: public-read"),
             ObjectAttributes(contentType: "a", headers: ["cache-control": "a\nb"]),
@@ -97,13 +99,16 @@ struct WriteTests {
         let attributes = plain(["mtime": "1"])
         let tag = try await store.put(try key(place + "a"), ByteSlice(bytes), attributes, .absent, .upload)
         let source = ObjectVersion(key: try key(place + "a"), eTag: tag)
-        let copied = try await store.copy(source, size: Int64(bytes.count), to: try key(place + "b"), nil, .absent, .upload)
+        let copied = try await store.copy(
+            source, size: Int64(bytes.count), to: try key(place + "b"), nil, .absent, .upload)
         let there = try await store.head(try key(place + "b"), .metadata)
         #expect(there.summary.version.eTag == copied && there.attributes == attributes)
         let buffer = ByteBuffer(capacity: bytes.count)
         var context = RequestContext.demandRead
         context.objectSize = Int64(bytes.count)
-        let count = try await store.get(there.summary.version, range: 0..<Int64(bytes.count), into: buffer, context) { _ in }
+        let count = try await store.get(there.summary.version, range: 0..<Int64(bytes.count), into: buffer, context) {
+            _ in
+        }
         #expect(buffer.withBytes(0..<count) { $0.elementsEqual(bytes) })
         let stale = ObjectVersion(key: source.key, eTag: ETag("stale"))
         let result = await code {
@@ -119,7 +124,8 @@ struct WriteTests {
         let keys = try ["a", "<&>\"", "é 日本", "tab\t"].map { try key(place + $0) }
         for key in keys { _ = try await store.put(key, ByteSlice([1]), plain(), .none, .upload) }
         #expect(try await store.deleteMany(keys + [try key(place + "gone")], .metadata).isEmpty)
-        #expect(try await store.list(ListRequest(prefix: Array(place.utf8), delimited: false), .metadata).objects.isEmpty)
+        #expect(
+            try await store.list(ListRequest(prefix: Array(place.utf8), delimited: false), .metadata).objects.isEmpty)
     }
 
     @Test("Temporary credentials work with their token, and not with another")
@@ -142,12 +148,18 @@ struct WriteTests {
         let own = try key("own/\(UInt64.random(in: 0 ... .max))")
         let tag = try await store.put(own, ByteSlice([1]), plain(["mtime": "1"]), .absent, .upload)
         #expect(try await store.head(own, .metadata).summary.version.eTag == tag)
-        #expect(await code { _ = try await store.list(ListRequest(prefix: Array("own/".utf8), delimited: true), .metadata) } == .accessDenied)
-        #expect(await code { _ = try await store.put(try key("other"), ByteSlice([1]), plain(), .none, .upload) } == .accessDenied)
+        #expect(
+            await code { _ = try await store.list(ListRequest(prefix: Array("own/".utf8), delimited: true), .metadata) }
+                == .accessDenied)
+        #expect(
+            await code { _ = try await store.put(try key("other"), ByteSlice([1]), plain(), .none, .upload) }
+                == .accessDenied)
         #expect(await code { _ = try await store.head(try key("other"), .metadata) } == .accessDenied)
         let wrong = try server.store(LocalServer.Key(id: server.owner.id, secret: "wrong", token: nil))
         #expect(await code { _ = try await wrong.head(own, .metadata) } == .invalidAnswer)
         let unknown = try server.store(LocalServer.Key(id: "AKIAUNKNOWN000000000", secret: "x", token: nil))
-        #expect(await code { _ = try await unknown.list(ListRequest(prefix: [], delimited: true), .metadata) } == .signInNeeded)
+        #expect(
+            await code { _ = try await unknown.list(ListRequest(prefix: [], delimited: true), .metadata) }
+                == .signInNeeded)
     }
 }

@@ -16,7 +16,8 @@ public enum StoreFault: Sendable {
 
     public static let throttled = StoreFault.failBefore(
         ObjectStoreError(.unavailable, "The server asks to slow down (SlowDown)."))
-    public static let unreachable = StoreFault.failBefore(ObjectStoreError(.unreachable, "There is no route to the server."))
+    public static let unreachable = StoreFault.failBefore(
+        ObjectStoreError(.unreachable, "There is no route to the server."))
     public static let lostAnswer = StoreFault.failAfter(ObjectStoreError(.unreachable, "The connection was lost."))
 }
 
@@ -39,7 +40,7 @@ public final class FaultyObjectStore: ObjectStore {
 
     private func run<R>(
         _ call: StoreCall, cutShort: ((Int) async throws(ObjectStoreError) -> Void)? = nil,
-        _ body: () async throws(ObjectStoreError) -> R
+        body: () async throws(ObjectStoreError) -> R
     ) async throws(ObjectStoreError) -> R {
         let number = count.withLock { count in
             defer { count += 1 }
@@ -89,10 +90,10 @@ public final class FaultyObjectStore: ObjectStore {
                 let end = min(range.upperBound, range.lowerBound + Int64(count))
                 _ = try await self.store.get(
                     version, range: range.lowerBound..<end, into: buffer, context, progress: progress)
-            }
-        ) { () async throws(ObjectStoreError) in
-            try await store.get(version, range: range, into: buffer, context, progress: progress)
-        }
+            },
+            body: { () async throws(ObjectStoreError) in
+                try await self.store.get(version, range: range, into: buffer, context, progress: progress)
+            })
     }
 
     public func put(

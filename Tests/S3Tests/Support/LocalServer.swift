@@ -34,11 +34,14 @@ struct LocalServer: Decodable, Sendable {
         try CurlTransport(CurlTransport.Configuration(), logger: quietLogger)
     }
 
-    func store(_ key: Key? = nil, options: S3Options = S3Options(), region: String = "eu-central-1") throws -> S3ObjectStore {
+    func store(_ key: Key? = nil, options: S3Options = S3Options(), region: String = "eu-central-1") throws
+        -> S3ObjectStore
+    {
         let key = key ?? owner
         return S3ObjectStore(
             endpoint: try .custom(url: "http://127.0.0.1:\(port)"), bucket: "files", region: region,
-            credentials: FixedCredentials(id: key.id, secret: key.secret, token: key.token), transport: try Self.transport.get(),
+            credentials: FixedCredentials(id: key.id, secret: key.secret, token: key.token),
+            transport: try Self.transport.get(),
             logger: quietLogger, options: options)
     }
 }

@@ -24,7 +24,9 @@ enum TestPython {
     static func start(_ script: [UInt8], _ arguments: [String]) throws -> Running {
         guard access(path, X_OK) == 0 else {
             throw ProgramFailure(
-                description: "There is no \(path). Run scripts/setup, or set COGNITOFS_TEST_PYTHON to a Python with boto3 and ministack.")
+                description:
+                    "There is no \(path). Run scripts/setup, or set COGNITOFS_TEST_PYTHON to a Python with boto3 and ministack."
+            )
         }
         var (input, output): ([CInt], [CInt]) = ([0, 0], [0, 0])
         guard pipe(&input) == 0, pipe(&output) == 0 else {
