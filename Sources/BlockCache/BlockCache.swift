@@ -3,10 +3,6 @@ import Logging
 import ObjectStore
 import SQLite
 import Sealing
-<<<<<<< HEAD
-import Logging
-import SystemPackage
-=======
 import Synchronization
 import SystemPackage
 
@@ -18,7 +14,6 @@ public struct CacheUnavailable: Error, Sendable, CustomStringConvertible {
         "cannot use \(path) as a cache: \(reason). Make it a directory that this user can write, or set cache_dir to one."
     }
 }
->>>>>>> s3
 
 /// The bytes of object versions that this disk holds, sealed. Never fetches.
 ///
@@ -29,7 +24,8 @@ public final class BlockCache: Sendable {
     public static let blockSize = 64 << 10
 
     let directory: FilePath
-    let limit: Int64
+    /// Bytes on the disk for all who use the directory.
+    public let limit: Int64
     let identity: VersionIdentity
     let complaints: Complaints
     let pool = ScratchPool(byteCount: BlockLayout.blocksPerWrite * BlockLayout.blockByteCount, idleLimit: 8)
@@ -83,16 +79,6 @@ public final class BlockCache: Sendable {
     /// Returns how many leading bytes were there: 0 is a miss. A damaged block is a miss.
     public func read(
         _ version: ObjectVersion, offset: Int64, into destination: UnsafeMutableRawBufferPointer
-<<<<<<< HEAD
-    ) -> Int { 0 }
-
-    /// Keeps bytes of a version. `offset` is a multiple of the block size; `bytes` is whole blocks, or ends where the
-    /// object (of `size` bytes) ends. Never throws: what can't be kept is not kept.
-    public func write(_ version: ObjectVersion, size: Int64, offset: Int64, _ bytes: UnsafeRawBufferPointer) {}
-
-    /// How many bytes from `offset` on are (very likely) there without a gap, at most `limit`; cheap, reads no data.
-    public func availableCount(_ version: ObjectVersion, offset: Int64, limit: Int) -> Int { 0 }
-=======
     ) -> Int {
         guard offset >= 0, let file = blockFile(version, creating: false) else { return 0 }
         do throws(Errno) {
@@ -135,17 +121,11 @@ public final class BlockCache: Sendable {
         guard offset >= 0, let file = blockFile(version, creating: false) else { return 0 }
         return (try? file.availableCount(offset, limit: limit)) ?? 0
     }
->>>>>>> s3
 
     /// Protects a version from eviction until as many `unpin`s; other processes respect it while the file is open here.
     public func pin(_ version: ObjectVersion) { files.withLock { $0.pin(version, identity.name(version)) } }
     public func unpin(_ version: ObjectVersion) { files.withLock { $0.unpin(version) } }
 
-<<<<<<< HEAD
-    public let limit: Int64
-    public init(directory: FilePath, key: SealingKey?, limit: Int64, space: String, logger: Logger) throws(Errno) { self.limit = limit }
-    public func usage() -> (bytes: Int64, limit: Int64) { (0, limit) }
-=======
     /// Bytes that the cache takes on the disk, all processes together, and the limit.
     public func usage() -> (bytes: Int64, limit: Int64) {
         let unused = files.withLock { $0.all }.reduce(0) { $0 + $1.unusedCredit }
@@ -201,5 +181,4 @@ extension NotKept {
         case .index(let error): error.message
         }
     }
->>>>>>> s3
 }

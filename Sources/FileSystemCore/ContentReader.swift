@@ -201,11 +201,14 @@ final class ContentReader: Sendable {
     /// Fetches from where the bytes are; when a commit has moved them in the meantime, from there.
     private func transfer(_ source: Source, _ window: Window) async throws(Errno) {
         var tried: ObjectVersion?
+        // A whole object is checked against its stored checksum before any of it is announced.
+        var context = RequestContext.demandRead
+        if window.range == 0..<source.size { context.objectSize = source.size }
         while let location = source.location(), location != tried {
             tried = location
             do {
                 let count = try await store.get(
-                    location, range: window.range, into: window.buffer, .demandRead
+                    location, range: window.range, into: window.buffer, context
                 ) { window.advance(to: $0) }
                 guard count == window.range.count else { throw Errno.ioError }
                 window.advance(to: count)
