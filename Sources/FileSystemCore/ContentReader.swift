@@ -35,10 +35,18 @@ final class ContentReader: Sendable {
     private let cache: BlockCache?
     /// Bytes that windows may take; a demand read may go over it by what it asks for.
     private let memoryLimit: Int64
+    /// True while the network is known to be down: nothing is then fetched.
+    private let isDown: @Sendable () -> Bool
+    private let noteUnreachable: @Sendable () -> Void
     /// Guards the table of windows only; nothing is fetched, read or waited for under it.
     private let state = Mutex(State())
 
-    init(store: any ObjectStore, cache: BlockCache?, memoryLimit: Int64) {
+    init(
+        store: any ObjectStore, cache: BlockCache?, memoryLimit: Int64, isDown: @escaping @Sendable () -> Bool,
+        noteUnreachable: @escaping @Sendable () -> Void
+    ) {
+        self.isDown = isDown
+        self.noteUnreachable = noteUnreachable
         self.store = store
         self.cache = cache
         self.memoryLimit = memoryLimit
@@ -204,6 +212,7 @@ final class ContentReader: Sendable {
         // A whole object is checked against its stored checksum before any of it is announced.
         var context = RequestContext.demandRead
         if window.range == 0..<source.size { context.objectSize = source.size }
+        if isDown() { throw .networkUnreachable }
         while let location = source.location(), location != tried {
             tried = location
             do {
@@ -214,6 +223,7 @@ final class ContentReader: Sendable {
                 window.advance(to: count)
                 return
             } catch let error as ObjectStoreError {
+                if error.code == .unreachable { noteUnreachable() }
                 guard [.notFound, .preconditionFailed].contains(error.code) else { throw error.errno }
             } catch {
                 throw .ioError

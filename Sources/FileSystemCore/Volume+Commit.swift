@@ -12,6 +12,7 @@ extension Volume {
         let result: Committer.Result
         do throws(ObjectStoreError) {
             do throws(ObjectStoreError) {
+                if isDown { throw Self.down }
                 try await run(intent)
             } catch {
                 guard error.code == .preconditionFailed, [.put, .copy].contains(intent.kind) else { throw error }
@@ -21,6 +22,7 @@ extension Volume {
         } catch {
             result = .failed(error)
             report(error, intent)
+            if error.code == .unreachable { noteUnreachable() }
         }
         update { state in
             if case .failed(let error) = result { state.lastError = error }

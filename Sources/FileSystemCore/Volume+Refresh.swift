@@ -39,13 +39,13 @@ extension Volume {
     private func list(_ inode: InodeNumber) async -> Result<Void, Errno> {
         let begin: (prefix: KeyPrefix, start: UInt64, isDown: Bool)? = update { state in
             guard state.tree[inode]?.directory != nil, let prefix = state.tree.keyPrefix(inode) else { return nil }
-            return (prefix, state.overlay.beginListing(), state.downUntil > clock.monotonic())
+            return (prefix, state.overlay.beginListing(), isDown)
         }
         guard let (prefix, start, isDown) = begin else { return .failure(.staleNFSFileHandle) }
         defer { update { $0.overlay.endListing(start) } }
         let startedAt = clock.monotonic()
         do throws(ObjectStoreError) {
-            if isDown { throw ObjectStoreError(.unreachable, "the network is down") }
+            if isDown { throw Self.down }
             var directory = Base.Directory()
             var request = ListRequest(prefix: prefix.bytes, delimited: true)
             repeat {
@@ -67,9 +67,9 @@ extension Volume {
 
     /// What a failed listing means. What was listed before is still shown while S3 cannot be reached.
     private func noteFailure(_ error: ObjectStoreError, of inode: InodeNumber) -> Result<Void, Errno> {
-        update { state in
+        if error.code == .unreachable { noteUnreachable() }
+        return update { state in
             state.lastError = error
-            if error.code == .unreachable { state.downUntil = clock.monotonic() + .seconds(2) }
             if error.code == .accessDenied { state.isBlind = true }
             let isKnown = state.tree[inode]?.directory?.listedAt != nil
             return isKnown && (error.isTransient || error.code == .signInNeeded)
@@ -85,13 +85,13 @@ extension Volume {
                 guard let prefix = state.tree.keyPrefix(parent) else { throw .staleNFSFileHandle }
                 return (
                     prefix, try state.tree.key(parent, name), state.overlay.beginListing(), state.isBlind,
-                    state.downUntil > clock.monotonic()
+                    isDown
                 )
             }
         defer { update { $0.overlay.endListing(begin.start) } }
         let startedAt = clock.monotonic()
         do throws(ObjectStoreError) {
-            if begin.isDown { throw ObjectStoreError(.unreachable, "the network is down") }
+            if begin.isDown { throw Self.down }
             let seen = begin.isBlind ? try await headOnly(begin.key) : try await twoListings(begin.key)
             update { state in
                 state.observe(

@@ -25,8 +25,7 @@ extension Volume {
     }
 
     public func report() -> Report {
-        let now = clock.monotonic()
-        return update { state in
+        update { state in
             let changes = state.overlay.committer.intents.map { intent, isRunning, failure in
                 let file = intent.inode.flatMap { state.tree[$0]?.file }
                 let carriesBytes = intent.kind == .put
@@ -37,7 +36,7 @@ extension Volume {
             }
             return Report(
                 changes: changes, hiddenCount: state.base.hiddenCount, isBlind: state.isBlind,
-                isOffline: state.downUntil > now, lastError: state.lastError)
+                isOffline: isDown, lastError: state.lastError)
         }
     }
 

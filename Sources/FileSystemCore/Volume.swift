@@ -19,6 +19,7 @@ public final class Volume: FileSystem {
     let clock: VolumeClock
     let logger: Logger
     let writers: any WriterCensus
+    let network: NetworkState
     let reader: ContentReader
     /// For the bodies of uploads.
     let budget: MemoryBudget
@@ -42,9 +43,15 @@ public final class Volume: FileSystem {
         self.clock = clock
         self.writers = writers
         self.logger = logger
-        reader = ContentReader(store: store, cache: cache, memoryLimit: options.memory / 2)
+        let network = NetworkState()
+        self.network = network
+        let unreachable = Weak<Volume>()
+        reader = ContentReader(
+            store: store, cache: cache, memoryLimit: options.memory / 2, isDown: { network.isDown },
+            noteUnreachable: { unreachable.value?.noteUnreachable() })
         budget = MemoryBudget(limit: Int(options.memory / 2))
         state = Mutex(VolumeState(options: options, now: clock.wall()))
+        unreachable.value = self
     }
 
     public func attach(_ notifier: any KernelNotifier) { self.notifier.withLock { $0 = notifier } }

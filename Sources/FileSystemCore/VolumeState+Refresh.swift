@@ -16,7 +16,9 @@ extension VolumeState {
             .union(listed.objects.keys).union(listed.directories)
         for name in names {
             let key = prefix.bytes + name.bytes
-            if overlay.hidesListing(key, since: start) { known.objects[name] = before.objects[name] }
+            // What a change here is based on stays what it was: its precondition must notice somebody else's change.
+            let isOwned = tree.child(inode, name).map { self.isOwned($0) } ?? false
+            if isOwned || overlay.hidesListing(key, since: start) { known.objects[name] = before.objects[name] }
             show(
                 inode, prefix, name, object: listed.objects[name], isDirectory: listed.directories.contains(name),
                 since: start, at: startedAt)
@@ -33,7 +35,8 @@ extension VolumeState {
         since start: UInt64, at time: Duration, mayCacheAbsence: Bool
     ) {
         guard tree[parent]?.directory != nil, tree.keyPrefix(parent) == prefix else { return }
-        if !overlay.hidesListing(prefix.bytes + name.bytes, since: start) {
+        let isOwned = tree.child(parent, name).map { self.isOwned($0) } ?? false
+        if !isOwned, !overlay.hidesListing(prefix.bytes + name.bytes, since: start) {
             base.set(prefix, name, to: isDirectory ? nil : object)
         }
         show(parent, prefix, name, object: object, isDirectory: isDirectory, since: start, at: time)

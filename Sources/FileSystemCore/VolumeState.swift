@@ -19,8 +19,6 @@ struct VolumeState: Sendable {
     var notices: [Notice] = []
     /// S3 refused to list: names are found by asking for them.
     var isBlind = false
-    /// The network is known to be down until then.
-    var downUntil: Duration = .zero
     var lastError: ObjectStoreError?
     private var nextHandle: UInt64 = 1
     let options: VolumeOptions
