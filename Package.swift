@@ -68,7 +68,8 @@ let package = Package(
             ]),
         // Layer 5: the command.
         .executableTarget(
-            name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
+            name: "cognitofs",
+            dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
@@ -78,5 +79,10 @@ let package = Package(
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
             resources: [.embedInCode("Resources/srp-vectors.json")]),
+        // Settings and commands.
+        tests("Settings", []),
+        .testTarget(
+            name: "CommandTests", dependencies: ["cognitofs", "MountRuntime", "Settings"],
+            resources: [.embedInCode("Resources/pool.py")], swiftSettings: strict),
     ]
 )

@@ -57,7 +57,7 @@ public final class ControlServer: Sendable {
     ) throws(MountFailure) {
         var wake: [Int32] = [-1, -1]
         guard pipe(&wake) == 0 else { throw Self.failure("pipe") }
-        wake.forEach { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
+        for end in wake { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         self.directory = directory
         self.name = ControlSocketDirectory.socketName(for: mountPoint)
         self.target = target

@@ -4,7 +4,14 @@ import Settings
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "Make or show the configuration.",
-        subcommands: [ConfigImportCommand.self, ConfigShowCommand.self])
+        subcommands: [ConfigImportCommand.self, ConfigShowCommand.self, ConfigExampleCommand.self])
+}
+
+struct ConfigExampleCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "example", abstract: "Show a mount.conf that explains every setting and sets none.")
+
+    func run() { Console.output(MountConfText.example()) }
 }
 
 struct ConfigShowCommand: ParsableCommand {
@@ -31,7 +38,7 @@ struct ConfigImportCommand: ParsableCommand {
     var file: String
 
     @Option(
-        name: .shortAndLong, help: "Write to this file, not to the usual place; - writes to standard output.",
+        help: "Write to this file, not to the usual place; - writes to standard output.",
         completion: .file())
     var output: String?
 

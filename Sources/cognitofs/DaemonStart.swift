@@ -58,7 +58,7 @@ enum DaemonStart {
         let variable = "\(ReadyPipe.variable)=\(readyDescriptor)"
         var environment: [UnsafeMutablePointer<CChar>?] =
             Surroundings.environment.map { strdup("\($0.key)=\($0.value)") } + [strdup(variable), nil]
-        defer { (words + environment).forEach { free($0) } }
+        defer { for word in words + environment { free(word) } }
         var daemon = pid_t()
         let result = posix_spawn(&daemon, "/proc/self/exe", &actions, &attributes, &words, &environment)
         guard result == 0 else { throw failure("posix_spawn", result) }

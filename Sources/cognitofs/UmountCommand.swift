@@ -68,7 +68,7 @@ enum Process {
     /// Its exit code, or 128 and the signal that ended it.
     static func run(_ program: String, _ arguments: [String]) throws(CommandFailure) -> Int32 {
         var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
-        defer { words.forEach { free($0) } }
+        defer { for word in words { free(word) } }
         var pid = pid_t()
         let result = posix_spawnp(&pid, program, nil, nil, &words, environ)
         guard result == 0 else {
