@@ -72,7 +72,8 @@ let package = Package(
             ]),
         // Layer 5: the command.
         .executableTarget(
-            name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
+            name: "cognitofs",
+            dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
@@ -95,5 +96,10 @@ let package = Package(
                 .embedInCode("Resources/sign_with_botocore.py"),
             ]),
         // Storage.
+        // Settings and commands.
+        tests("Settings", []),
+        .testTarget(
+            name: "CommandTests", dependencies: ["cognitofs", "MountRuntime", "Settings"],
+            resources: [.embedInCode("Resources/pool.py")], swiftSettings: strict),
     ]
 )

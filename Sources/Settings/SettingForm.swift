@@ -89,7 +89,8 @@ enum SettingForm: Sendable {
         switch self {
         case .text(let field, _): TOMLText.quoted(settings[keyPath: field])
         case .flag(let field): "\(settings[keyPath: field])"
-        case .size(let field, _): TOMLText.quoted(Quantity.text(bytes: settings[keyPath: field]))
+        case .size(let field, _):
+            settings[keyPath: field] == 0 ? "0" : TOMLText.quoted(Quantity.text(bytes: settings[keyPath: field]))
         case .seconds(let field, _): TOMLText.quoted(Quantity.text(seconds: settings[keyPath: field]))
         case .count(let field, _): "\(settings[keyPath: field])"
         case .octal(let field): settings[keyPath: field].map { TOMLText.octal($0) }
