@@ -176,7 +176,7 @@ extension FuseSession {
         let (options, log) = (server.options, server.log)
         let device = state.withLock { $0.device }
         do throws(Errno) {
-            try loop.run(threads: options.threadLimit, log: log, isConnected: { server.isConnected }) {
+            try loop.run(threads: options.threadLimit, for: server) {
                 // The kernel has fixed the number when it took our answer, so it cannot be set before.
                 if let device, geteuid() == 0 { ReadAhead.set(options.readAheadLimit / 1024, device: device, log) }
                 ready()

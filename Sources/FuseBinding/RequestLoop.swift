@@ -36,22 +36,20 @@ final class RequestLoop: Sendable {
         _ = write(stopEvent.rawValue, &one, MemoryLayout<UInt64>.size)
     }
 
-    /// Blocks until the end. `isConnected` is asked after each request until it says yes; then `connected` is called, before
-    /// any other thread starts: the kernel has taken the answer to its first request by then.
-    func run(
-        threads: Int, log: Logger, isConnected: () -> Bool, connected: () -> Void
-    ) throws(Errno) {
+    /// Blocks until the end. `connected` is called when the kernel has taken the answer to its first request, before any
+    /// other thread starts.
+    func run(threads: Int, for server: FuseServer, connected: () -> Void) throws(Errno) {
         let device = fuse_session_fd(session)
         guard fcntl(device, F_SETFL, fcntl(device, F_GETFL) | O_NONBLOCK) == 0 else { throw Errno(rawValue: errno) }
         var reader = try RequestReader.open(device: device, stopEvent: stopEvent.rawValue)
-        while !isConnected() {
+        while !server.isConnected {
             guard take(&reader) else { return try end() }
         }
         connected()
         var workers = 0
         for _ in 1..<max(threads, 2) {
             guard PlainThread.start("fuse", { self.work(device) }) else {
-                log.warning("fewer threads than wanted take requests", metadata: ["count": "\(workers + 1)"])
+                server.log.warning("fewer threads than wanted take requests", metadata: ["count": "\(workers + 1)"])
                 break
             }
             workers += 1
