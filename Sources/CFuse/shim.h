@@ -5,12 +5,9 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
-
-// The multi-threaded loop; a macro where libfuse was built without versioned symbols. Returns 0 or a negative errno.
-static inline int cfuse_session_loop_mt(struct fuse_session *session, struct fuse_loop_config *config) {
-    return fuse_session_loop_mt(session, config);
-}
 
 typedef void (*cfuse_log_sink)(int level, const char *message);
 

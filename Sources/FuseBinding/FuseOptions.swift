@@ -17,8 +17,6 @@ public struct FuseOptions: Sendable {
     public var readAheadLimit: Int
     /// Threads that take requests from the kernel.
     public var threadLimit: Int
-    /// Each thread reads from a descriptor of its own.
-    public var clonesDescriptor: Bool
     /// Notifications that may wait for the kernel to take them.
     public var notificationLimit: Int
     /// Where the work of answers that come later runs; nil: Swift's own pool. It must not run a job inside `enqueue`.
@@ -27,7 +25,7 @@ public struct FuseOptions: Sendable {
     public init(
         source: String, allowOther: Bool = false, readOnly: Bool = false, kernelOptions: [String] = [],
         transferLimit: Int = 1 << 20, readAheadLimit: Int = 1 << 20, threadLimit: Int = 10,
-        clonesDescriptor: Bool = false, notificationLimit: Int = 16_384, executor: (any TaskExecutor)? = nil
+        notificationLimit: Int = 16_384, executor: (any TaskExecutor)? = nil
     ) {
         self.source = source
         self.allowOther = allowOther
@@ -36,7 +34,6 @@ public struct FuseOptions: Sendable {
         self.transferLimit = transferLimit
         self.readAheadLimit = readAheadLimit
         self.threadLimit = threadLimit
-        self.clonesDescriptor = clonesDescriptor
         self.notificationLimit = notificationLimit
         self.executor = executor
     }

@@ -14,6 +14,7 @@ final class FuseServer: Sendable {
     // Innermost lock: nothing is called while it is held. The pointer is set before the session is mounted, and read
     // by the init callback.
     private let session = Mutex<UInt?>(nil)
+    private let connection = Atomic(false)
 
     init(fileSystem: any FileSystem, options: FuseOptions, log: Logger) {
         self.fileSystem = fileSystem
@@ -24,12 +25,16 @@ final class FuseServer: Sendable {
         fileSystem.attach(notifier)
     }
 
+    /// The kernel has asked its first question.
+    var isConnected: Bool { connection.load(ordering: .acquiring) }
+
     func attach(_ pointer: OpaquePointer) { session.withLock { $0 = UInt(bitPattern: pointer) } }
 
     /// The kernel is there: agrees on terms, and begins to tell it of changes.
-    func connected(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
-        connection.pointee.negotiate(options)
-        let canExpire = connection.pointee.want & UInt32(FUSE_CAP_EXPIRE_ONLY) != 0
+    func connected(_ info: UnsafeMutablePointer<fuse_conn_info>) {
+        info.pointee.negotiate(options)
+        self.connection.store(true, ordering: .releasing)
+        let canExpire = info.pointee.want & UInt32(FUSE_CAP_EXPIRE_ONLY) != 0
         guard let pointer = session.withLock({ $0 }).flatMap(OpaquePointer.init(bitPattern:)) else { return }
         notifier.start(NotificationChannel(session: pointer, canExpire: canExpire))
     }

@@ -34,6 +34,7 @@ public final class FuseSession: Sendable {
     private let server: FuseServer
     // libfuse locks what its threads share; setting up and taking down are ordered by `phase`.
     private nonisolated(unsafe) let session: OpaquePointer
+    private let loop: RequestLoop
     // Innermost lock: nothing is called while it is held.
     private let state = Mutex(State())
     private let loopEnded = Semaphore()
@@ -56,6 +57,12 @@ public final class FuseSession: Sendable {
         }
         session = made
         server.attach(made)
+        do throws(Errno) {
+            loop = try RequestLoop(made)
+        } catch {
+            fuse_session_destroy(made)
+            throw FuseError(.loopFailed, "no descriptor is left to wait with", error)
+        }
     }
 
     deinit {
@@ -98,23 +105,22 @@ public final class FuseSession: Sendable {
     }
 
     /// Answers the kernel until the file system is unmounted or `exit` is called. Blocks its thread, which must not be one
-    /// of Swift's pool, and keeps signals from it and from the threads it starts. `ready` is called once, on a thread of
-    /// its own, when the mount has answered.
-    public func run(ready: @escaping @Sendable () -> Void = {}) throws(FuseError) -> Ending {
+    /// of Swift's pool, and keeps signals from it and from the threads it starts. `ready` is called once, on this thread,
+    /// when the kernel has connected: from then on the mount answers. It must not touch the mount.
+    public func run(ready: () -> Void = {}) throws(FuseError) -> Ending {
         try advance(from: .mounted, to: .running)
         let signals = PlainThread.blockSignals()
         PlainThread.name("fuse")
-        announce(ready)
-        let status = loop()
+        let failure = serve(ready)
         PlainThread.restoreSignals(signals)
         let isExitRequested = state.withLock { state in
             state.phase = .ended
-            state.loopFailed = status < 0
+            state.loopFailed = failure != nil
             return state.isExitRequested
         }
         loopEnded.signal()
-        guard status >= 0 else {
-            throw FuseError(.loopFailed, "requests of the kernel cannot be read any more", Errno(rawValue: -status))
+        if let failure {
+            throw FuseError(.loopFailed, "requests of the kernel cannot be read any more", failure)
         }
         return isExitRequested ? .exited : .unmounted
     }
@@ -130,7 +136,7 @@ public final class FuseSession: Sendable {
         guard isFirst else { return }
         // While the kernel is being told something it may wait for our answers, so the loop goes on until that is over.
         server.notifier.stop {
-            self.stopLoop()
+            self.loop.stop()
             self.exitTold.signal()
         }
         server.parked.cancelAll()
@@ -165,44 +171,20 @@ extension FuseSession {
         }
     }
 
-    /// libfuse's own loop: 0, or a negative errno.
-    private func loop() -> Int32 {
-        guard let configuration = fuse_loop_cfg_create() else { return -ENOMEM }
-        defer { fuse_loop_cfg_destroy(configuration) }
-        let threads = UInt32(max(server.options.threadLimit, 2))
-        fuse_loop_cfg_set_max_threads(configuration, threads)
-        // All may stay: making and ending threads costs more than keeping a few.
-        fuse_loop_cfg_set_idle_threads(configuration, threads)
-        fuse_loop_cfg_set_clone_fd(configuration, server.options.clonesDescriptor ? 1 : 0)
-        return cfuse_session_loop_mt(session, configuration)
-    }
-
-    /// Calls `ready` when a first request has been answered, and makes the kernel read further ahead: it fixes that
-    /// number when it has connected, so that it cannot be set before.
-    private func announce(_ ready: @escaping @Sendable () -> Void) {
-        let (mountPoint, device) = state.withLock { ($0.mountPoint, $0.device) }
-        guard let mountPoint else { return }
-        let (log, kibibytes) = (server.log, server.options.readAheadLimit / 1024)
-        // Not joined: when the session ends before it has connected, this waits until the mount is gone.
-        let isStarted = PlainThread.start("fuse-ready") {
-            guard mountPoint.answers else {
-                log.debug("the mount was gone before it answered")
-                return
+    /// Nil: ended in order.
+    private func serve(_ ready: () -> Void) -> Errno? {
+        let (options, log) = (server.options, server.log)
+        let device = state.withLock { $0.device }
+        do throws(Errno) {
+            try loop.run(threads: options.threadLimit, for: server) {
+                // The kernel has fixed the number when it took our answer, so it cannot be set before.
+                if let device, geteuid() == 0 { ReadAhead.set(options.readAheadLimit / 1024, device: device, log) }
+                ready()
             }
-            if let device, geteuid() == 0 { ReadAhead.set(kibibytes, device: device, log) }
-            ready()
+            return nil
+        } catch {
+            return error
         }
-        if !isStarted { ready() }
-    }
-
-    /// libfuse looks at its mark only when a request has come, so one is called for: the kernel sends what was retrieved
-    /// as a request.
-    private func stopLoop() {
-        fuse_session_exit(session)
-        let status = fuse_lowlevel_notify_retrieve(session, fuse_ino_t(FUSE_ROOT_ID), 0, 0, nil)
-        // ENOTCONN: the first request is still to come.
-        guard status != 0, status != -ENOTCONN, let mountPoint = state.withLock({ $0.mountPoint }) else { return }
-        _ = PlainThread.start("fuse-exit") { _ = mountPoint.answers }
     }
 
     /// No thread reads requests any more.

@@ -77,12 +77,6 @@ struct MountPoint {
         throw FuseError(.mountFailed, "dead mounts come back on \(path)")
     }
 
-    /// Asks the server there, and waits for it.
-    var answers: Bool {
-        var status = statvfs()
-        return path.withPlatformString { statvfs($0, &status) } == 0
-    }
-
     /// statvfs(3) always asks the server, while attributes may still be cached.
     private var isDead: Bool {
         var status = statvfs()
