@@ -180,10 +180,11 @@ def test_config_import_of_something_else(people, text):
 @pytest.mark.within(60)
 def test_session_revoked_while_mounted(aws, people, bucket):
     """When sign-in is needed again what needs S3 fails with EKEYEXPIRED; `cognitofs login` revives the running mount."""
-    one = people()
+    one = people(signed_in=False)
     bucket.put(one.account.prefix + "old", b"old")
     aws.settings(credential_seconds=4, token_seconds=4)
     try:
+        one.login()
         mounted = one.mount(freshness=1)
         write_all(mounted.path / "before", b"before")
         aws.admin("cognito-idp").admin_user_global_sign_out(UserPoolId=aws.pool, Username=one.account.name)
