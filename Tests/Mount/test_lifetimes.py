@@ -35,7 +35,7 @@ def short_lives(aws, wire):
         read, written = outcome(reading), outcome(writing)
         wire.order("rate 0")
         yield SimpleNamespace(
-            read=read, written=written, seconds=time.monotonic() - began, person=one, mounted=mounted, requests=wire.requests(mark)
+            read=read, written=written, seconds=time.monotonic() - began, person=one, people=made, mounted=mounted, requests=wire.requests(mark)
         )
     finally:
         wire.order("rate 0")

@@ -20,7 +20,9 @@ def space(aws, ordinary):
     """A mount that an ordinary user of the machine has made for themselves."""
     made = People(aws)
     try:
-        yield made(uid=ordinary[0], gid=ordinary[1], mount__freshness=1).mount()
+        mounted = made(uid=ordinary[0], gid=ordinary[1], mount__freshness=1).mount()
+        mounted.people = made
+        yield mounted
     finally:
         made.leave()
 
