@@ -108,6 +108,18 @@ struct LimitTests {
         #expect(try blockFiles(directory.path).isEmpty)
     }
 
+    @Test("A destroyed cache leaves nothing on the disk, and everything is a miss")
+    func destroyed() throws {
+        let directory = try TemporaryDirectory()
+        let cache = try openCache(directory.path, key: SealingKey())
+        cache.write(version("a"), photograph(1, 100_000))
+        try cache.destroy()
+        #expect(try OpenFile.status(of: directory.path) == nil)
+        cache.write(version("a"), photograph(1, 100_000))
+        #expect(cache.bytes(version("a"), 10) == [])
+        #expect(try OpenFile.status(of: directory.path) == nil)
+    }
+
     @Test("Parts of blocks, gaps and the end are told exactly")
     func ranges() throws {
         let directory = try TemporaryDirectory()

@@ -18,7 +18,9 @@ struct ProcessTests {
         for _ in 0..<3 {
             await #expect(processExitsWith: .signal(SIGKILL)) { [path = directory.path.string as String] in
                 let cache = try openCache(FilePath(path), key: SealingKey(sharedKey), limit: 16 * mebibyte)
-                for number in 0..<4 {
+                // Enough to find later, whenever the blow falls.
+                for round in 0..<9 { cache.write(version("0-\(round)"), photograph(round, 900_001)) }
+                for number in 1..<4 {
                     Task.detached {
                         for round in 0... {
                             cache.write(version("\(number)-\(round % 9)"), photograph(number * 9 + round % 9, 900_001))
