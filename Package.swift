@@ -77,6 +77,6 @@ let package = Package(
         // Signing in.
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
-            resources: [.embedInCode("Resources/srp-vectors.json")]),
+            resources: [.embedInCode("Resources/srp-vectors.json"), .embedInCode("Resources/local_pool.py")]),
     ]
 )

@@ -55,7 +55,8 @@ extension CognitoClient {
             grant = try await refreshTokenAuth(tokens)
         }
         return try tokenSet(
-            grant, refreshToken: grant.refreshToken ?? tokens.refreshToken, deviceKey: grant.deviceKey ?? tokens.deviceKey)
+            grant, refreshToken: grant.refreshToken ?? tokens.refreshToken,
+            deviceKey: grant.deviceKey ?? tokens.deviceKey)
     }
 
     private func getTokens(_ tokens: TokenSet) async throws(CognitoError) -> TokenGrant {

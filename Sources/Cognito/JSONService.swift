@@ -47,7 +47,9 @@ struct JSONService: Sendable {
                 else { throw error }
                 logger.debug(
                     "Repeating a call to the sign-in service",
-                    metadata: ["operation": "\(operation.rawValue)", "reason": "\(error.code)", "attempt": "\(attempt)"])
+                    metadata: [
+                        "operation": "\(operation.rawValue)", "reason": "\(error.code)", "attempt": "\(attempt)",
+                    ])
                 await clock.local.sleep(pause)
                 if Task.isCancelled { throw .cancelled }
                 attempt += 1

@@ -28,7 +28,8 @@ struct ServiceFault: Sendable, Equatable {
     init(type: String, message: String, status: Int) {
         self.type = type
         // Printed to terminals and logs: no control bytes of a server's.
-        self.message = String(message.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F && $0.value != 0x9B })
+        self.message = String(
+            message.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F && $0.value != 0x9B })
         self.status = status
     }
 }

@@ -7,7 +7,10 @@ import Testing
 
 /// The vectors were agreed on by four clients and a server written apart from this one.
 struct SRPVectors: Decodable {
-    struct Constants: Decodable { var N, g, k, hkdf_info: String; var hkdf_output_bytes: Int }
+    struct Constants: Decodable {
+        var N, g, k, hkdf_info: String
+        var hkdf_output_bytes: Int
+    }
     struct Pad: Decodable { var value_hex, padded: String }
     struct SecretHash: Decodable { var username, client_id, client_secret, secret_hash: String }
     struct SignIn: Decodable, CustomTestStringConvertible {
@@ -93,7 +96,8 @@ struct SRPVectors: Decodable {
         for vector in SRPVectors.all.confirm_device {
             let verifier = DeviceSecretVerifier(
                 deviceGroupKey: vector.device_group_key, deviceKey: vector.device_key,
-                password: Secret(vector.device_password), randomSalt: try #require(Hex.decode(vector.random_salt_bytes)))
+                password: Secret(vector.device_password), randomSalt: try #require(Hex.decode(vector.random_salt_bytes))
+            )
             #expect(verifier.passwordVerifier == vector.DeviceSecretVerifierConfig.PasswordVerifier, "\(vector.name)")
             #expect(verifier.salt == vector.DeviceSecretVerifierConfig.Salt, "\(vector.name)")
         }
