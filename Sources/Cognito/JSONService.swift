@@ -23,7 +23,7 @@ struct JSONService: Sendable {
         _ operation: Operation, _ fields: JSONFields, as answer: Answer.Type
     ) async throws(CognitoError) -> Answer {
         let bytes = try await call(operation, fields)
-        guard let decoded = try? JSONDecoder().decode(Answer.self, from: Data(bytes)) else {
+        guard let decoded = try? WireDecoder.decode(Answer.self, from: bytes) else {
             throw .invalidAnswer("\(operation.rawValue) without what it should hold")
         }
         return decoded
