@@ -11,6 +11,7 @@ let strict: [SwiftSetting] = [
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 /// A layer of the program: what it may import is what it names here, and nothing else.
@@ -29,6 +30,7 @@ let package = Package(
     products: [.executable(name: "cognitofs", targets: ["cognitofs"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
@@ -42,6 +44,7 @@ let package = Package(
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .target(name: "CChecksum"),
         .systemLibrary(name: "CProcess"),
+        .target(name: "CDisk"),
 
         // Layer 0: values.
         layer("Bytes", ["CChecksum"]),
@@ -50,14 +53,15 @@ let package = Package(
         layer("HTTPTransport", ["Bytes", "CCurl", log]),
         layer("Sealing", ["Bytes", "COpenSSL", system]),
         layer("SQLite", ["CSQLite", system]),
+        layer("Disk", ["CDisk", system]),
         // Layer 2: the services.
         layer("S3", ["ObjectStore", "HTTPTransport", "Sealing", "Bytes", "CExpat", log]),
+        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "Bytes", log, system]),
+        layer("Journal", ["ObjectStore", "Sealing", "Disk", "Bytes", log, system]),
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", "CProcess", log, system]),
-        layer("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Bytes", log, system]),
-        layer("Journal", ["ObjectStore", "Sealing", "Bytes", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
-        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", log, system]),
+        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
         // Layer 4: one mount.
         layer(
@@ -68,15 +72,34 @@ let package = Package(
             ]),
         // Layer 5: the command.
         .executableTarget(
-            name: "cognitofs", dependencies: ["MountRuntime", "Cognito", "Settings", "Bytes", arguments, log, system],
+            name: "cognitofs",
+            dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
 
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
+        tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
         // Storage.
-        tests("Sealing", []),
+        tests("Sealing", ["Disk"]),
+        tests("SQLite", [system]),
+        tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
+        tests("Journal", ["Sealing", "Disk", log, system]),
         // Signing in.
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
             resources: [.embedInCode("Resources/srp-vectors.json"), .embedInCode("Resources/local_pool.py")]),
+        tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
+        tests("ObjectStore", ["Bytes"]),
+        tests(
+            "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
+            resources: [
+                .embedInCode("Resources/sigv4-vectors.json"), .embedInCode("Resources/local_s3.py"),
+                .embedInCode("Resources/sign_with_botocore.py"),
+            ]),
+        // Storage.
+        // Settings and commands.
+        tests("Settings", []),
+        .testTarget(
+            name: "CommandTests", dependencies: ["cognitofs", "MountRuntime", "Settings"],
+            resources: [.embedInCode("Resources/pool.py")], swiftSettings: strict),
     ]
 )

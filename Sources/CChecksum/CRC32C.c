@@ -31,6 +31,8 @@ static uint32_t slices[8][256];
 static uint32_t over_lane[4][256];
 static bool has_instruction;
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken from memory as they lie");
+
 static uint64_t load8(const uint8_t *bytes) {
     uint64_t word;
     memcpy(&word, bytes, sizeof word);

@@ -23,6 +23,8 @@ static bool has_multiplication;
 /// Remainders for folding over 64 bytes and over 16 bytes: of the register's first and second half.
 static uint64_t fold64[2], fold16[2];
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken from memory as they lie");
+
 static uint64_t load8(const uint8_t *bytes) {
     uint64_t word;
     memcpy(&word, bytes, sizeof word);

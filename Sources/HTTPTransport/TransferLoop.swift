@@ -47,7 +47,7 @@ final class TransferLoop {
             if mail.isClosed { return endAll() }
             var runningCount: Int32 = 0
             check(curl_multi_perform(mailbox.multi, &runningCount))
-            running.values.forEach { $0.transfer.announce() }
+            for entry in running.values { entry.transfer.announce() }
             endFinished()
             endExpired()
             check(curl_multi_poll(mailbox.multi, nil, 0, sleepMilliseconds, nil))
@@ -180,8 +180,8 @@ final class TransferLoop {
         for transfer in waiting.values.filter({ $0.expiry <= now }) { withdraw(transfer, transfer.expiryError) }
         for entry in running.values.filter({ $0.transfer.expiry <= now }) { end(entry, entry.transfer.expiryError) }
         earliestExpiry = nil
-        waiting.values.forEach(noteExpiry)
-        running.values.forEach { noteExpiry($0.transfer) }
+        for transfer in waiting.values { noteExpiry(transfer) }
+        for entry in running.values { noteExpiry(entry.transfer) }
     }
 
     /// Until something expires; libcurl shortens it where it has to act itself.

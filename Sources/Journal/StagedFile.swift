@@ -1,11 +1,12 @@
-import Bytes
-import Sealing
+import Disk
+import Synchronization
 import SystemPackage
 
 /// The changed bytes of one file that are not on S3 yet: an append-only log of sealed records on disk, and in memory the
 /// index of which bytes of the file lie in which record.
 ///
-/// Any thread may call anything; calls that write to one file are put in order by the file's own lock.
+/// Any thread may call anything; calls that write to one file are put in order by the file's own lock. A call that
+/// throws has changed nothing that anybody can see. Each staged file holds one descriptor.
 public final class StagedFile: Sendable {
     /// What a range of the file is made of.
     public enum Extent: Sendable, Equatable {
@@ -17,43 +18,155 @@ public final class StagedFile: Sendable {
         case base(Range<Int64>)
     }
 
-    /// Where staged files live and what they are sealed with.
-    public struct Store: Sendable {
-        /// Makes an empty staged file over a base of `baseSize` bytes (0 for a new file).
-        public func create(baseSize: Int64) throws(Errno) -> StagedFile { fatalError("replaced") }
-    }
+    /// The log's name. It stays the same when the log is compacted.
+    public let path: FilePath
+    /// Bytes at the log's end that recovery could not use, because they were not whole; 0 for a file that was created.
+    public let droppedByteCount: Int64
+    let store: Store
 
-    /// A fixed view of the contents: later writes do not change what it gives. Keeps the log's bytes alive.
-    public struct Snapshot: Sendable {
-        /// Bytes of the whole file.
-        public var size: Int64 { fatalError("replaced") }
-        /// Covers `range` (cut at `size`) without gaps, in order.
-        public func extents(_ range: Range<Int64>) -> [Extent] { fatalError("replaced") }
-        /// Reads bytes that `extents` calls staged. `.ioError` when a record does not open: never wrong bytes.
-        public func read(_ range: Range<Int64>, into destination: UnsafeMutableRawBufferPointer) throws(Errno) {
-            fatalError("replaced")
-        }
+    /// One fdatasync at a time: the kernel tells of an error once, and all who wait must learn of it.
+    private let syncing = Mutex(())
+    /// Puts writers in order: what it guards says where the log ends. Held while sealing and writing to the disk, so
+    /// nothing that must not wait takes it.
+    let writer: Mutex<LogWriter>
+    /// What readers see. Held for memory only: never while sealing, reading, writing or syncing. A writer publishes here
+    /// when its bytes stand in the log. Order: `syncing`, `writer`, `contents`.
+    let contents: Mutex<Contents>
+
+    init(
+        _ path: FilePath, _ store: Store, _ contents: consuming Contents, _ writer: consuming LogWriter,
+        droppedByteCount: Int64 = 0
+    ) {
+        self.path = path
+        self.store = store
+        self.droppedByteCount = droppedByteCount
+        self.contents = Mutex(contents)
+        self.writer = Mutex(writer)
     }
 
     /// The file's size now.
-    public var size: Int64 { fatalError("replaced") }
+    public var size: Int64 { contents.withLock { $0.size } }
     /// Rises with each change of contents or size.
-    public var generation: UInt64 { fatalError("replaced") }
+    public var generation: UInt64 { contents.withLock { $0.generation } }
     /// Disk space used, bytes.
-    public var diskUsage: Int64 { fatalError("replaced") }
+    public var diskUsage: Int64 { contents.withLock { $0.logEnd } }
+    /// Bytes that a read would find staged, those that are overwritten by the latest ones maybe counted twice.
+    public var stagedByteCount: Int64 { contents.withLock { $0.map.stagedCount + Int64($0.tail.bytes.count) } }
 
-    public func snapshot() -> Snapshot { fatalError("replaced") }
-    public func extents(_ range: Range<Int64>) -> [Extent] { fatalError("replaced") }
-    public func read(_ range: Range<Int64>, into destination: UnsafeMutableRawBufferPointer) throws(Errno) {}
-    /// Writes past the end leave a hole of zeros between.
-    public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(Errno) {}
-    public func truncate(to size: Int64) throws(Errno) {}
+    /// The contents as they are now. Moves what memory holds to the log; where the disk refuses that, the snapshot keeps
+    /// the bytes (at most 64 KiB).
+    public func snapshot() -> Snapshot {
+        writer.withLock { writer in
+            try? flushTail(&writer)
+            return Snapshot(contents: contents.withLock { $0 }, store: store)
+        }
+    }
+
+    /// Covers `range` (cut at `size`) without gaps, in order. Answers SEEK_DATA and SEEK_HOLE too.
+    public func extents(_ range: Range<Int64>) -> [Extent] { contents.withLock { $0.extents(range) } }
+
+    /// Reads bytes that `extents` calls staged or zeros; what was cut off since then reads as zeros. `.ioError` when a
+    /// record does not open: never wrong bytes. `.invalidArgument` when a part is the base's.
+    public func read(_ range: Range<Int64>, into destination: UnsafeMutableRawBufferPointer) throws(Errno) {
+        let plan = contents.withLock { ReadPlan($0, range, into: destination) }
+        try plan.run(into: destination, store.pool)
+    }
+
+    /// Writes past the end leave a hole of zeros between. `.fileTooLarge` past the largest offset there is.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(Errno) {
+        if bytes.isEmpty { return }
+        guard offset >= 0 else { throw .invalidArgument }
+        guard !offset.addingReportingOverflow(Int64(bytes.count)).overflow else { throw .fileTooLarge }
+        try locked { (writer) throws(Errno) in
+            if keepInTail(bytes, at: offset) { return }
+            if contents.withLock({ $0.tail.end }) != offset { try flushTail(&writer) }
+            try append(bytes, at: offset, &writer)
+            compactIfWorthwhile(&writer)
+        }
+    }
+
+    /// Cuts the file, or grows it with zeros: what was cut off never comes back.
+    public func truncate(to size: Int64) throws(Errno) {
+        guard size >= 0 else { throw .invalidArgument }
+        try locked { (writer) throws(Errno) in
+            if contents.withLock({ $0.size }) == size { return }
+            try flushTail(&writer)
+            try append(.size, offset: size, length: 0, &writer)
+            compactIfWorthwhile(&writer)
+        }
+    }
+
     /// Makes a range zeros; grows the file only if `growing`.
-    public func zero(_ range: Range<Int64>, growing: Bool) throws(Errno) {}
-    /// Returns when everything written before is on the disk (fdatasync).
-    public func sync() throws(Errno) {}
-    /// Deletes the log; snapshots stay readable.
-    public func discard() {}
+    public func zero(_ range: Range<Int64>, growing: Bool) throws(Errno) {
+        guard range.lowerBound >= 0 else { throw .invalidArgument }
+        try locked { (writer) throws(Errno) in
+            let range = growing ? range : range.clamped(to: 0..<contents.withLock { $0.size })
+            if range.isEmpty { return }
+            try flushTail(&writer)
+            try append(.zeros, offset: range.lowerBound, length: Int64(range.count), &writer)
+            compactIfWorthwhile(&writer)
+        }
+    }
 
-    init() {}
+    /// Returns when everything written before is on the disk (fdatasync). After a failure the disk may have lost what it
+    /// had taken, so the next call writes all of the log anew before it reports success.
+    public func sync() throws(Errno) {
+        try syncing.withLock { (_) throws(Errno) in try syncAlone() }
+    }
+
+    private func syncAlone() throws(Errno) {
+        let (log, isNameDurable) = try locked { (writer) throws(Errno) in
+            try flushTail(&writer)
+            if writer.hasSyncFailed { try compact(&writer) }
+            return (contents.withLock { $0.log }, writer.isNameDurable)
+        }
+        do throws(Errno) {
+            try log.file.syncData()
+        } catch {
+            writer.withLock { $0.hasSyncFailed = true }
+            throw error
+        }
+        if isNameDurable { return }
+        try OpenFile.syncDirectory(path.removingLastComponent())
+        writer.withLock { writer in
+            // A compaction meanwhile has given the name to another log; its name is the next call's.
+            if contents.withLock({ $0.log === log }) { writer.isNameDurable = true }
+        }
+    }
+
+    /// Deletes the log; snapshots stay readable, and so does this, until it goes.
+    public func discard() {
+        writer.withLock { writer in
+            writer.isDiscarded = true
+            writer.isNameDurable = true
+            // What can't be deleted is found among the leftovers of the next run.
+            try? Directory.remove(path)
+        }
+    }
+
+    private func locked<R: Sendable>(_ body: (inout LogWriter) throws(Errno) -> R) throws(Errno) -> R {
+        try writer.withLock { (writer) throws(Errno) in try body(&writer) }
+    }
+}
+
+extension StagedFile {
+    /// A fixed view of the contents: later writes do not change what it gives. Keeps the log's bytes alive.
+    public struct Snapshot: Sendable {
+        let contents: Contents
+        let store: Store
+
+        /// Bytes of the whole file.
+        public var size: Int64 { contents.size }
+        /// The file's generation when the snapshot was made.
+        public var generation: UInt64 { contents.generation }
+
+        /// Covers `range` (cut at `size`) without gaps, in order.
+        public func extents(_ range: Range<Int64>) -> [Extent] { contents.extents(range) }
+
+        /// Reads bytes that `extents` calls staged or zeros. `.ioError` when a record does not open: never wrong bytes.
+        /// `.invalidArgument` when a part is the base's.
+        public func read(_ range: Range<Int64>, into destination: UnsafeMutableRawBufferPointer) throws(Errno) {
+            try ReadPlan(contents, range, into: destination).run(into: destination, store.pool)
+        }
+    }
 }

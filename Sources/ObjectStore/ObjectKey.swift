@@ -7,9 +7,7 @@ public struct ObjectKey: Hashable, Comparable, Sendable, CustomStringConvertible
 
     /// Nil when `bytes` is empty, too long or not UTF-8.
     public init?(_ bytes: [UInt8]) {
-        guard !bytes.isEmpty, bytes.count <= Self.maximumByteCount,
-            String(validating: bytes, as: UTF8.self) != nil
-        else { return nil }
+        guard !bytes.isEmpty, bytes.count <= Self.maximumByteCount, isUTF8(bytes) else { return nil }
         self.bytes = bytes
     }
 
@@ -29,7 +27,7 @@ public struct KeyPrefix: Hashable, Sendable, CustomStringConvertible {
     /// Nil when `bytes` is not UTF-8, too long for any key below it, or does not end in `/` though it is not empty.
     public init?(_ bytes: [UInt8]) {
         guard bytes.isEmpty || bytes.last == UInt8(ascii: "/"), bytes.count < ObjectKey.maximumByteCount,
-            String(validating: bytes, as: UTF8.self) != nil
+            isUTF8(bytes)
         else { return nil }
         self.bytes = bytes
     }
@@ -37,6 +35,11 @@ public struct KeyPrefix: Hashable, Sendable, CustomStringConvertible {
     public init?(_ text: String) { self.init(Array(text.utf8)) }
 
     public var description: String { String(decoding: bytes, as: UTF8.self) }
+}
+
+/// Without making a string of what most often is ASCII: a listing asks for a thousand keys.
+private func isUTF8(_ bytes: [UInt8]) -> Bool {
+    bytes.allSatisfy { $0 < 0x80 } || String(validating: bytes, as: UTF8.self) != nil
 }
 
 /// Names one version of an object's bytes. Opaque: compared, never parsed or computed (S3 says what it is made of only
@@ -52,6 +55,20 @@ public struct ETag: Hashable, Sendable, CustomStringConvertible {
         }
         self.text = String(text)
     }
+
+    /// The same from bytes, quoted or not: the quick way for listings.
+    public init(decoding bytes: [UInt8]) {
+        let quote = UInt8(ascii: "\"")
+        if bytes.count >= 2, bytes.first == quote, bytes.last == quote {
+            self.init(unquoted: String(decoding: bytes[1..<bytes.count - 1], as: UTF8.self))
+        } else if bytes.contains(UInt8(ascii: "&")) {
+            self.init(String(decoding: bytes, as: UTF8.self))
+        } else {
+            self.init(unquoted: String(decoding: bytes, as: UTF8.self))
+        }
+    }
+
+    private init(unquoted text: String) { self.text = text }
 
     public var description: String { text }
 

@@ -25,6 +25,8 @@ public protocol ObjectStore: Sendable {
 
     /// Stores one object whole. An answer that was lost is resolved inside: the call reports success only for a version
     /// that is known to be this one.
+    /// A write that fails its precondition because the very same bytes and (non-empty) metadata are there already is
+    /// taken for the echo of an earlier write of the same, whose answer was lost, and succeeds. `copy` does likewise.
     func put(
         _ key: ObjectKey, _ body: ByteSlice, _ attributes: ObjectAttributes, _ precondition: Precondition,
         _ context: RequestContext
@@ -79,6 +81,9 @@ public struct RequestContext: Sendable {
     public var priority: Priority
     /// How long the call may take in all, retries included. For transfers of data it bounds the time without progress.
     public var patience: Duration
+    /// The object's size in bytes, where the caller of `get` knows it. A read of the whole object is then checked against
+    /// the checksum that the store keeps, and nothing is announced before it was.
+    public var objectSize: Int64?
 
     public init(priority: Priority, patience: Duration) {
         self.priority = priority

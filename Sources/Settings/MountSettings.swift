@@ -59,5 +59,9 @@ public struct MountSettings: Sendable, Equatable {
     /// Bytes for buffers, windows and waiting requests.
     public var memory: Int64 = 128 << 20
 
+    // Not settings: what mount(8) hands through.
+    /// Options of the mount itself that the kernel carries out, such as `noexec` or `noatime`, in the order given.
+    public var kernelOptions: [String] = []
+
     public init() {}
 }

@@ -1,0 +1,21 @@
+import ObjectStore
+import SystemPackage
+
+extension ObjectStoreError {
+    /// What a program sees (docs/SEMANTICS.md §8).
+    var errno: Errno {
+        switch code {
+        case .accessDenied, .archived: .permissionDenied
+        case .notFound, .noSuchUpload: .noSuchFileOrDirectory
+        case .noSuchBucket: Errno(rawValue: 19)  // ENODEV, which swift-system does not name
+        case .preconditionFailed, .sourceChanged: .staleNFSFileHandle
+        case .signInNeeded: Errno(rawValue: 127)  // EKEYEXPIRED, which swift-system does not name
+        case .unreachable: .networkUnreachable
+        case .unavailable: .resourceBusy
+        case .corrupted, .invalidAnswer: .ioError
+        case .tooLarge: .fileTooLarge
+        case .unsupported: .notSupported
+        case .cancelled: .interrupted
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import ObjectStore
+
+/// Identifies a change in the queue; rises with the order in which the changes were made.
+struct IntentID: Hashable, Comparable, Sendable {
+    let value: UInt64
+    static func < (a: IntentID, b: IntentID) -> Bool { a.value < b.value }
+}
+
+/// One change of the view that S3 does not have yet.
+struct Intent: Sendable {
+    enum Kind: Sendable, Hashable {
+        /// Store the file's contents and attributes, as they are when the turn comes.
+        case put
+        /// Copy the file's bytes from where they are then to the key.
+        case copy
+        /// Store changed attributes without sending the bytes again: a copy onto itself.
+        case metadata
+        /// Delete the object.
+        case delete
+        /// Write a directory's marker, unless it has children by then.
+        case marker
+    }
+
+    let id: IntentID
+    let kind: Kind
+    /// The key that is written.
+    let key: ObjectKey
+    /// The key that is read besides: a copy's source.
+    let source: ObjectKey?
+    /// The node whose state is stored. For a delete, the node that had the key, if it is still open.
+    let inode: InodeNumber?
+    /// The copy without which this delete would lose the only bytes: given up when that is given up.
+    let requires: IntentID?
+    /// Where the key stands in the view's terms, for base and for the refresher.
+    let place: Place
+
+    /// The keys whose other intents must keep their order with this one.
+    var keys: [ObjectKey] { source.map { $0 == key ? [key] : [key, $0] } ?? [key] }
+}
+
+/// A key taken apart.
+struct Place: Sendable, Hashable {
+    /// The key prefix of the directory.
+    let prefix: KeyPrefix
+    /// Nil for the directory's marker.
+    let name: EntryName?
+}

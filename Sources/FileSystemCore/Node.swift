@@ -1,0 +1,144 @@
+import Journal
+import ObjectStore
+
+/// One file, directory or symbolic link of the view.
+///
+/// What belongs to one kind stands in an optional of its own, not in an enum's payload, so that a directory of 100,000
+/// names is changed in place.
+struct Node: Sendable {
+    let inode: InodeNumber
+    /// Where it hangs. A detached node (unlinked, or replaced by a foreign version while open) keeps its last place.
+    var parent: InodeNumber
+    var name: EntryName
+    /// False once no name leads here.
+    var isLinked = true
+    /// How often the kernel was told this inode and has not forgotten it.
+    var lookupCount: UInt64 = 0
+    /// Set for files and symbolic links.
+    var file: FileState?
+    /// Set for directories.
+    var directory: DirectoryState?
+    /// Set for symbolic links whose target has been read.
+    var linkTarget: [UInt8]?
+    var attributes: NodeAttributes
+    /// When S3 was last seen to hold exactly this, apart from a listing of the directory.
+    var seenAt: Duration?
+
+    /// Exactly one of file, directory and symbolic link.
+    enum Kind: Sendable {
+        case file(FileState)
+        case directory(DirectoryState)
+        case symbolicLink(FileState, target: [UInt8])
+    }
+
+    init(inode: InodeNumber, parent: InodeNumber, name: EntryName, kind: Kind, attributes: NodeAttributes) {
+        self.inode = inode
+        self.parent = parent
+        self.name = name
+        self.attributes = attributes
+        switch kind {
+        case .file(let state): file = state
+        case .directory(let state): directory = state
+        case .symbolicLink(let state, let target):
+            file = state
+            linkTarget = target
+        }
+    }
+
+    var isDirectory: Bool { directory != nil }
+
+    var fileType: UInt32 {
+        if directory != nil { return FileMode.directory }
+        return linkTarget != nil ? FileMode.symbolicLink : FileMode.regular
+    }
+}
+
+/// The bits of `st_mode` (inode(7)).
+enum FileMode {
+    static let typeMask: UInt32 = 0o170000
+    static let regular: UInt32 = 0o100000
+    static let directory: UInt32 = 0o040000
+    static let symbolicLink: UInt32 = 0o120000
+    static let permissionMask: UInt32 = 0o7777
+    static let setUserID: UInt32 = 0o4000
+    static let setGroupID: UInt32 = 0o2000
+    static let groupExecute: UInt32 = 0o0010
+}
+
+/// Attributes as shown, and what is known of the stored ones.
+struct NodeAttributes: Sendable {
+    /// Permission bits only.
+    var permissions: UInt32
+    var uid: UInt32
+    var gid: UInt32
+    var accessed: Timestamp
+    var modified: Timestamp
+    var changed: Timestamp
+    /// Names with their `user.` prefix.
+    var xattrs: [String: [UInt8]] = [:]
+    /// What S3 keeps beside the bytes; nil until it has been asked.
+    var stored: ObjectAttributes?
+    /// Changed here since S3 was last told.
+    var isDirty = false
+    /// Somebody set the modification time on purpose: it is stored even where LastModified would say about the same.
+    var hasExplicitTime = false
+    /// Somebody set mode, owner, time or extended attributes here: a HEAD that comes later must not take them back.
+    var isOverridden = false
+}
+
+/// The contents of a file: clean bytes on S3, changed bytes staged on this disk, or both.
+struct FileState: Sendable {
+    /// Bytes.
+    var size: Int64
+    /// Where the clean bytes are now. Differs from the node's path while a rename has not been committed.
+    var location: ObjectVersion?
+    /// What the clean bytes are cached under: the version under which they were first seen. A copy on the server gives
+    /// them a new location, but the cached blocks stay good.
+    var identity: ObjectVersion?
+    /// Bytes of the version at `location`, of which a dirty file may use a part.
+    var baseSize: Int64 = 0
+    /// Changed bytes; nil when there are none.
+    var staged: StagedFile?
+    /// Rises with each change of contents or size made here.
+    var generation: UInt64 = 0
+    /// The generation that S3 is known to have.
+    var committedGeneration: UInt64 = 0
+    var openCount = 0
+    /// Open handles that may write.
+    var writerCount = 0
+    /// An upload in parts that has begun before the file was closed.
+    var streaming: StreamingUpload?
+    /// True for an object in an archive tier.
+    var isArchived = false
+
+    /// The deletion that waits for the last close of an unlinked file.
+    var heldDelete: IntentID?
+    /// What the kernel's page cache holds pages of; its pages may be kept at the next open only for the same contents.
+    var pages: ObjectVersion?
+
+    init(size: Int64 = 0) { self.size = size }
+
+    /// As S3 has it.
+    init(clean object: ObjectSummary) {
+        size = object.size
+        baseSize = object.size
+        location = object.version
+        identity = object.version
+        isArchived = object.isArchived
+    }
+
+    /// The contents differ from what S3 has.
+    var isDirty: Bool { generation != committedGeneration }
+}
+
+struct DirectoryState: Sendable {
+    var children: [EntryName: InodeNumber] = [:]
+    /// When a complete listing of this directory began, on the volume's clock; nil: never.
+    var listedAt: Duration?
+    /// A marker object exists on S3.
+    var hasMarker = false
+    /// Names that S3 was asked for by themselves and does not have, and when.
+    var absentAt: [EntryName: Duration] = [:]
+    /// Lookups that had to ask S3 since the last complete listing.
+    var probeCount = 0
+}

@@ -1,0 +1,114 @@
+import ObjectStore
+
+/// The local changes that S3 does not have yet: the middle layer between base and view.
+///
+/// Besides the queue it knows, for each key and each directory prefix above it, how many changes are queued below and
+/// when the last one was made or committed, so that a listing that was begun earlier cannot undo a change.
+struct Overlay: Sendable {
+    private(set) var committer: Committer
+    /// Counts changes and commits; never goes back.
+    private(set) var changeNumber: UInt64 = 1
+    private var lastChanges: [[UInt8]: UInt64] = [:]
+    private var pendingCounts: [[UInt8]: Int] = [:]
+    /// What to do when the lock is let go, in order.
+    private(set) var actions: [Committer.Action] = []
+    /// The beginnings of the listings that are under way.
+    private var listingStarts: [UInt64: Int] = [:]
+
+    init(committer: Committer = Committer()) { self.committer = committer }
+
+    mutating func takeActions() -> [Committer.Action] {
+        defer { actions = [] }
+        return actions
+    }
+
+    // MARK: Changes
+
+    /// Notes that `key` changed here, or that a change of it was committed.
+    mutating func note(_ key: ObjectKey) {
+        changeNumber += 1
+        for prefix in Self.selfAndAncestors(key.bytes) { lastChanges[prefix] = changeNumber }
+        if lastChanges.count > 10_000 { prune() }
+    }
+
+    /// True when a listing that began at `start` says nothing reliable about `key` (or, with a `/` at its end, about
+    /// the directory of that prefix).
+    func hidesListing(_ key: [UInt8], since start: UInt64) -> Bool {
+        pendingCounts[key] != nil || (lastChanges[key] ?? 0) > start
+    }
+
+    func hasPending(_ key: [UInt8]) -> Bool { pendingCounts[key] != nil }
+
+    mutating func beginListing() -> UInt64 {
+        listingStarts[changeNumber, default: 0] += 1
+        return changeNumber
+    }
+
+    mutating func endListing(_ start: UInt64) {
+        if let count = listingStarts[start] { listingStarts[start] = count > 1 ? count - 1 : nil }
+    }
+
+    // MARK: Queue
+
+    mutating func add(
+        _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
+        requires: IntentID? = nil, now: Duration, delay: Duration = .zero, isHeld: Bool = false
+    ) -> IntentID {
+        let (id, replaced, more) = committer.add(
+            kind, key: key, source: source, inode: inode, place: place, requires: requires, now: now, delay: delay,
+            isHeld: isHeld)
+        for intent in replaced { settle(intent) }
+        for prefix in Self.selfAndAncestors(key.bytes) { pendingCounts[prefix, default: 0] += 1 }
+        note(key)
+        actions += more
+        return id
+    }
+
+    mutating func finished(_ intent: Intent, _ result: Committer.Result, now: Duration, jitter: Double) {
+        actions += committer.finished(intent.id, result, now: now, jitter: jitter)
+        settle(intent)
+    }
+
+    /// Takes an intent that has not begun out of the queue, as if it were done. False when it is running or gone.
+    mutating func drop(_ intent: Intent) -> Bool {
+        guard committer.drop(intent.id) else { return false }
+        settle(intent)
+        actions.append(.settled(intent.id, nil))
+        return true
+    }
+
+    /// Gives up an intent that has failed or not begun, with what depends on it.
+    mutating func giveUp(_ id: IntentID) {
+        for intent in committer.dropWithDependents(id) {
+            settle(intent)
+            actions.append(.settled(intent.id, nil))
+        }
+    }
+
+    mutating func release(_ id: IntentID, now: Duration) { actions += committer.release(id, now: now) }
+    mutating func tick(now: Duration) { actions += committer.tick(now: now) }
+    mutating func hurry(now: Duration, retryFailed: Bool = false) {
+        actions += committer.hurry(now: now, retryFailed: retryFailed)
+    }
+
+    private mutating func settle(_ intent: Intent) {
+        guard !committer.contains(intent.id) else { return }
+        for prefix in Self.selfAndAncestors(intent.key.bytes) {
+            guard let count = pendingCounts[prefix] else { continue }
+            pendingCounts[prefix] = count > 1 ? count - 1 : nil
+        }
+        note(intent.key)
+    }
+
+    private mutating func prune() {
+        let oldest = listingStarts.keys.min() ?? changeNumber
+        lastChanges = lastChanges.filter { $0.value > oldest }
+    }
+
+    /// The key itself, and each prefix of it that ends in `/`.
+    private static func selfAndAncestors(_ key: [UInt8]) -> [[UInt8]] {
+        var found = [key]
+        for index in key.indices.dropLast() where key[index] == UInt8(ascii: "/") { found.append(Array(key[...index])) }
+        return found
+    }
+}

@@ -1,0 +1,167 @@
+import Bytes
+import ObjectStore
+import Synchronization
+
+/// An upload in parts, which may begin while the file is still being written in sequence: parts that are complete are sent,
+/// parts that are changed afterwards are sent again. Nothing becomes visible before `finish`.
+final class StreamingUpload: Sendable {
+    private struct State {
+        var upload: Upload?
+        var parts: [Int: UploadedPart] = [:]
+        /// Parts being sent.
+        var sending: Set<Int> = []
+        /// Rises for a part with each change of its bytes.
+        var changes: [Int: UInt64] = [:]
+        var bytesSent: Int64 = 0
+        var isCancelled = false
+    }
+
+    /// Parts sent at once.
+    static let width = 6
+
+    let key: ObjectKey
+    let attributes: ObjectAttributes
+    private let store: any ObjectStore
+    private let budget: MemoryBudget
+    /// Guards which part is sent, being sent, or stale; held for a moment only.
+    private let state = Mutex(State())
+
+    init(store: any ObjectStore, budget: MemoryBudget, key: ObjectKey, attributes: ObjectAttributes) {
+        self.store = store
+        self.budget = budget
+        self.key = key
+        self.attributes = attributes
+    }
+
+    var bytesSent: Int64 { state.withLock { $0.bytesSent } }
+
+    /// Bytes of `range` changed: parts that hold them are stale.
+    func noteWrite(_ range: Range<Int64>) {
+        guard !range.isEmpty else { return }
+        let first = PartPlan.index(min(range.lowerBound, PartPlan.largestObject - 1))
+        let last = PartPlan.index(min(range.upperBound, PartPlan.largestObject) - 1)
+        state.withLock { state in
+            for index in Set(state.parts.keys).union(state.sending) where (first...last).contains(index) {
+                state.changes[index, default: 0] += 1
+                if let part = state.parts.removeValue(forKey: index) { state.bytesSent -= part.size }
+            }
+        }
+    }
+
+    /// The first complete part of a file of `size` bytes that is neither sent nor being sent, if one more may be sent now.
+    func claim(size: Int64) -> Int? {
+        state.withLock { state in
+            guard !state.isCancelled, state.sending.count < Self.width else { return nil }
+            let complete = size / PartPlan.smallPart == 0 ? 0 : PartPlan.index(size)
+            // Parts are sent in order; only the newest few are looked at.
+            for index in max(0, complete - 64)..<max(complete, 0)
+            where state.parts[index] == nil && !state.sending.contains(index) {
+                state.sending.insert(index)
+                return index
+            }
+            return nil
+        }
+    }
+
+    /// Sends a claimed part.
+    func send(_ index: Int, _ contents: FileContents) async throws(ObjectStoreError) {
+        defer { state.withLock { _ = $0.sending.remove(index) } }
+        let change = state.withLock { $0.changes[index] ?? 0 }
+        let range = PartPlan.range(index).clamped(to: 0..<contents.size)
+        guard let number = PartNumber(index + 1), !range.isEmpty else { return }
+        let upload = try await begun()
+        let part: UploadedPart
+        if contents.isUnchanged(range), range.count >= 5 << 20, let location = contents.location {
+            part = try await store.copyPart(upload, number, from: location, range: range, .upload)
+        } else {
+            part = try await budget.withBytes(range.count) { () async throws(ObjectStoreError) in
+                try await store.uploadPart(upload, number, try await contents.bytes(range), .upload)
+            }
+        }
+        state.withLock { state in
+            // Changed while it was sent: it has to be sent again.
+            guard state.changes[index] ?? 0 == change else { return }
+            state.parts[index] = part
+            state.bytesSent += part.size
+        }
+    }
+
+    private func begun() async throws(ObjectStoreError) -> Upload {
+        if let upload = state.withLock({ $0.upload }) { return upload }
+        let made = try await store.createUpload(key, attributes, .upload)
+        let kept = state.withLock { state in
+            if let upload = state.upload { return upload }
+            state.upload = made
+            return made
+        }
+        if kept != made { await store.abortUpload(made, .metadata) }
+        return kept
+    }
+
+    /// Sends what is missing of `contents` and makes the object. Nil when the upload was cancelled.
+    func finish(_ contents: FileContents, _ precondition: Precondition) async throws(ObjectStoreError) -> ETag? {
+        let count = PartPlan.count(contents.size)
+        do throws(ObjectStoreError) {
+            try await sendMissing(count, contents)
+            let upload = try await begun()
+            let parts = state.withLock { state -> [UploadedPart]? in
+                state.isCancelled ? nil : (0..<count).compactMap { state.parts[$0] }
+            }
+            guard let parts, parts.count == count, parts.reduce(0, { $0 + $1.size }) == contents.size else {
+                cancel()
+                return nil
+            }
+            return try await store.completeUpload(upload, parts, precondition, .upload)
+        } catch {
+            cancel()
+            throw error
+        }
+    }
+
+    private func sendMissing(_ count: Int, _ contents: FileContents) async throws(ObjectStoreError) {
+        // Parts that are being sent from an older snapshot end first.
+        while state.withLock({ !$0.sending.isEmpty && !$0.isCancelled }) {
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        var missing = state.withLock { state in
+            (0..<count).filter { index in
+                let size = Int64(PartPlan.range(index).clamped(to: 0..<contents.size).count)
+                return state.parts[index].map { $0.size != size } ?? true
+            }
+        }[...]
+        let failure = await withTaskGroup(of: ObjectStoreError?.self) { group in
+            func startNext() {
+                guard let index = missing.popFirst() else { return }
+                group.addTask {
+                    do throws(ObjectStoreError) {
+                        try await self.send(index, contents)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            }
+            let width = PartPlan.range(max(count - 1, 0)).count > PartPlan.smallPart ? 2 : Self.width
+            for _ in 0..<width { startNext() }
+            var failure: ObjectStoreError?
+            for await outcome in group {
+                if let outcome {
+                    failure = failure ?? outcome
+                    missing = []
+                }
+                startNext()
+            }
+            return failure
+        }
+        if let failure { throw failure }
+    }
+
+    /// Gives the upload up.
+    func cancel() {
+        let upload = state.withLock { state in
+            state.isCancelled = true
+            return state.upload
+        }
+        if let upload { Task { await store.abortUpload(upload, .metadata) } }
+    }
+}

@@ -1,0 +1,143 @@
+import Journal
+import ObjectStore
+import SystemPackage
+
+/// The view: every node that has a name or that somebody still holds, and how they hang together.
+struct Tree: Sendable {
+    private(set) var nodes: [InodeNumber: Node] = [:]
+    private var nextInode: UInt64
+    /// The prefix of the space: the root's key prefix.
+    let prefix: KeyPrefix
+
+    /// Inode numbers begin above 2^32, so that they are not mistaken for another file system's when the last writer of a
+    /// file is looked for among a process's descriptors.
+    init(prefix: KeyPrefix, rootAttributes: NodeAttributes, firstInode: UInt64 = 1 << 32) {
+        self.prefix = prefix
+        nextInode = firstInode
+        nodes[.root] = Node(
+            inode: .root, parent: .root, name: .root, kind: .directory(DirectoryState()), attributes: rootAttributes)
+    }
+
+    subscript(_ inode: InodeNumber) -> Node? {
+        get { nodes[inode] }
+        _modify { yield &nodes[inode] }
+    }
+
+    func node(_ inode: InodeNumber) throws(Errno) -> Node {
+        guard let node = nodes[inode] else { throw .staleNFSFileHandle }
+        return node
+    }
+
+    func directory(_ inode: InodeNumber) throws(Errno) -> DirectoryState {
+        guard let directory = try node(inode).directory else { throw .notDirectory }
+        return directory
+    }
+
+    func child(_ parent: InodeNumber, _ name: EntryName) -> Node? {
+        nodes[parent]?.directory?.children[name].flatMap { nodes[$0] }
+    }
+
+    mutating func add(
+        _ parent: InodeNumber, _ name: EntryName, _ kind: Node.Kind, _ attributes: NodeAttributes
+    ) -> InodeNumber {
+        let inode = InodeNumber(nextInode)
+        nextInode += 1
+        nodes[inode] = Node(inode: inode, parent: parent, name: name, kind: kind, attributes: attributes)
+        nodes[parent]?.directory?.children[name] = inode
+        return inode
+    }
+
+    /// Takes the name away. The node stays while the kernel, a handle or a change in the queue holds it.
+    mutating func detach(_ inode: InodeNumber) {
+        guard let node = nodes[inode], node.isLinked else { return }
+        if nodes[node.parent]?.directory?.children[node.name] == inode {
+            nodes[node.parent]?.directory?.children[node.name] = nil
+        }
+        nodes[inode]?.isLinked = false
+        removeIfUnused(inode)
+    }
+
+    mutating func move(_ inode: InodeNumber, to parent: InodeNumber, _ name: EntryName) {
+        guard let node = nodes[inode] else { return }
+        if nodes[node.parent]?.directory?.children[node.name] == inode {
+            nodes[node.parent]?.directory?.children[node.name] = nil
+        }
+        nodes[inode]?.parent = parent
+        nodes[inode]?.name = name
+        nodes[parent]?.directory?.children[name] = inode
+    }
+
+    mutating func forget(_ inode: InodeNumber, count: UInt64) {
+        guard inode != .root, let lookups = nodes[inode]?.lookupCount else { return }
+        nodes[inode]?.lookupCount = lookups > count ? lookups - count : 0
+        removeIfUnused(inode)
+    }
+
+    /// Drops a node that nothing leads to any more.
+    mutating func removeIfUnused(_ inode: InodeNumber) {
+        guard let node = nodes[inode], !node.isLinked, node.lookupCount == 0, (node.file?.openCount ?? 0) == 0 else {
+            return
+        }
+        node.file?.streaming?.cancel()
+        node.file?.staged?.discard()
+        for child in node.directory?.children.values.map({ $0 }) ?? [] { detach(child) }
+        nodes[inode] = nil
+    }
+
+    /// The key prefix of a directory, from its place in the view.
+    func keyPrefix(_ inode: InodeNumber) -> KeyPrefix? {
+        guard let components = components(inode) else { return nil }
+        return KeyPrefix(prefix.bytes + components.flatMap { $0.bytes + [UInt8(ascii: "/")] })
+    }
+
+    /// The key for `name` in `parent`; ENAMETOOLONG when it would be over S3's 1024 bytes (with the `/` of a marker).
+    func key(_ parent: InodeNumber, _ name: EntryName) throws(Errno) -> ObjectKey {
+        guard let prefix = keyPrefix(parent), prefix.bytes.count + name.bytes.count < ObjectKey.maximumByteCount,
+            let key = ObjectKey(prefix.bytes + name.bytes)
+        else { throw .fileNameTooLong }
+        return key
+    }
+
+    func key(_ inode: InodeNumber) throws(Errno) -> ObjectKey {
+        let node = try node(inode)
+        return try key(node.parent, node.name)
+    }
+
+    /// The path below the mount point, for people and for `user.cognitofs` answers.
+    func path(_ inode: InodeNumber) -> String {
+        (components(inode) ?? []).map(\.description).joined(separator: "/")
+    }
+
+    /// Names from the root down; nil for a node whose directories are gone.
+    private func components(_ inode: InodeNumber) -> [EntryName]? {
+        var names: [EntryName] = []
+        var current = inode
+        while current != .root {
+            guard let node = nodes[current] else { return nil }
+            names.append(node.name)
+            current = node.parent
+        }
+        return names.reversed()
+    }
+
+    /// True when `inode` is `ancestor` or lies below it.
+    func isInside(_ inode: InodeNumber, _ ancestor: InodeNumber) -> Bool {
+        var current = inode
+        while current != ancestor {
+            guard current != .root, let node = nodes[current] else { return false }
+            current = node.parent
+        }
+        return true
+    }
+
+    /// All nodes below a directory, parents before children.
+    func descendants(_ inode: InodeNumber) -> [InodeNumber] {
+        var found: [InodeNumber] = []
+        var waiting = nodes[inode]?.directory.map { Array($0.children.values) } ?? []
+        while let next = waiting.popLast() {
+            found.append(next)
+            if let directory = nodes[next]?.directory { waiting.append(contentsOf: directory.children.values) }
+        }
+        return found
+    }
+}

@@ -1,0 +1,301 @@
+import BlockCache
+import Bytes
+import Journal
+import Logging
+import ObjectStore
+import SystemPackage
+
+/// Carries intents out. What runs here is decided by the committer; what it did is told to base, view and committer in
+/// one step under the lock.
+extension Volume {
+    func commit(_ intent: Intent) async {
+        let result: Committer.Result
+        do throws(ObjectStoreError) {
+            do throws(ObjectStoreError) {
+                if isDown { throw Self.down }
+                try await run(intent)
+            } catch {
+                guard error.code == .preconditionFailed, [.put, .copy].contains(intent.kind) else { throw error }
+                try await settleConflict(intent)
+            }
+            result = .done
+        } catch {
+            result = .failed(error)
+            report(error, intent)
+            if error.code == .unreachable { noteUnreachable() }
+        }
+        update { state in
+            if case .failed(let error) = result { state.lastError = error }
+            state.overlay.finished(intent, result, now: clock.monotonic(), jitter: clock.random())
+            if case .failed(let error) = result { state.settle(intent, after: error, clock) }
+        }
+        if let inode = intent.inode { adoptAndDrop(inode) }
+    }
+
+    private func run(_ intent: Intent) async throws(ObjectStoreError) {
+        switch intent.kind {
+        case .put: try await put(intent)
+        case .copy: try await copy(intent)
+        case .metadata: try await storeMetadata(intent)
+        case .delete: try await delete(intent)
+        case .marker: try await storeMarker(intent)
+        }
+    }
+
+    private func report(_ error: ObjectStoreError, _ intent: Intent) {
+        guard ![.cancelled, .preconditionFailed].contains(error.code) else { return }
+        let level: Logger.Level = error.isTransient ? .notice : .warning
+        logger.log(
+            level: level, "A change could not be stored",
+            metadata: ["key": "\(intent.key)", "change": "\(intent.kind)", "reason": "\(error)"])
+    }
+
+    // MARK: Contents
+
+    /// What a put sends: the contents and attributes of one moment.
+    struct Draft: Sendable {
+        let node: Node
+        let file: FileState
+        let attributes: ObjectAttributes
+        let precondition: Precondition
+        let context: RequestContext
+    }
+
+    private func put(_ intent: Intent) async throws(ObjectStoreError) {
+        guard let inode = intent.inode else { return }
+        try await knowStored(inode, intent)
+        guard let draft = update({ $0.draft(inode, intent) }) else { return }
+        let eTag = try await upload(intent.key, draft)
+        update { state in
+            let object = ObjectSummary(
+                version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.size,
+                lastModified: clock.wall().seconds)
+            state.stored(inode, intent, object, draft)
+        }
+    }
+
+    private func upload(_ key: ObjectKey, _ draft: Draft) async throws(ObjectStoreError) -> ETag {
+        let contents = contents(draft)
+        if let target = draft.node.linkTarget {
+            return try await store.put(key, ByteSlice(target), draft.attributes, draft.precondition, .upload)
+        }
+        // Contents that lie elsewhere on S3 (a copy on the server) need no upload.
+        if draft.file.staged == nil, let location = draft.file.location, draft.file.size == draft.file.baseSize,
+            draft.file.size > 0
+        {
+            return try await store.copy(
+                location, size: draft.file.size, to: key, draft.attributes, draft.precondition, .upload)
+        }
+        if let streaming = draft.file.streaming {
+            update { $0.tree[draft.node.inode]?.file?.streaming = nil }
+            if streaming.key == key, let eTag = try await streaming.finish(contents, draft.precondition) {
+                return try await retouched(key, eTag, draft, streaming.attributes)
+            }
+        }
+        if contents.size <= PartPlan.singlePut {
+            return try await budget.withBytes(Int(contents.size)) { () async throws(ObjectStoreError) in
+                try await putWhole(key, contents, draft)
+            }
+        }
+        let upload = StreamingUpload(store: store, budget: budget, key: key, attributes: draft.attributes)
+        guard let eTag = try await upload.finish(contents, draft.precondition) else {
+            throw ObjectStoreError(.invalidAnswer, "the upload of \(key) was cancelled")
+        }
+        return eTag
+    }
+
+    private func putWhole(
+        _ key: ObjectKey, _ contents: FileContents, _ draft: Draft
+    ) async throws(ObjectStoreError) -> ETag {
+        let body = try await contents.bytes(0..<contents.size)
+        let eTag = try await store.put(key, body, draft.attributes, draft.precondition, draft.context)
+        body.withBytes { bytes in
+            cache?.write(ObjectVersion(key: key, eTag: eTag), size: contents.size, offset: 0, bytes)
+        }
+        return eTag
+    }
+
+    /// An upload that began while the file was written carries the attributes of its beginning: others are stored by a copy
+    /// of the object onto itself.
+    private func retouched(
+        _ key: ObjectKey, _ eTag: ETag, _ draft: Draft, _ sent: ObjectAttributes
+    ) async throws(ObjectStoreError) -> ETag {
+        var wanted = draft.attributes
+        if !draft.node.attributes.hasExplicitTime { wanted.metadata["mtime"] = sent.metadata["mtime"] }
+        guard wanted != sent else { return eTag }
+        return try await store.copy(
+            ObjectVersion(key: key, eTag: eTag), size: draft.file.size, to: key, wanted, .matches(eTag), .upload)
+    }
+
+    private func contents(_ draft: Draft) -> FileContents {
+        FileContents(
+            size: draft.file.size, snapshot: draft.file.staged?.snapshot(), source: source(draft.node), reader: reader)
+    }
+
+    /// Makes sure that what the app stored beside the bytes is known before it is written again.
+    private func knowStored(_ inode: InodeNumber, _ intent: Intent) async throws(ObjectStoreError) {
+        let known = try? look { state throws(Errno) -> ObjectSummary? in
+            state.isStoredKnown(inode) ? nil : state.knownObject(intent.place)
+        }
+        guard known != nil, let location = try? look({ state throws(Errno) in state.tree[inode]?.file?.location }) else {
+            return
+        }
+        do throws(ObjectStoreError) {
+            let details = try await store.head(location.key, .metadata)
+            update { $0.takeOver(details, inode) }
+        } catch {
+            guard error.code == .notFound || error.code == .accessDenied else { throw error }
+        }
+    }
+
+    // MARK: Copies and attributes
+
+    private func copy(_ intent: Intent) async throws(ObjectStoreError) {
+        guard let inode = intent.inode else { return }
+        let typeChanges = (try? look { state throws(Errno) in state.typeChanges(inode, intent) }) ?? false
+        if typeChanges { try await knowStored(inode, intent) }
+        guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
+            location.key != intent.key
+        else { return }
+        let attributes = typeChanges || draft.node.attributes.isDirty ? draft.attributes : nil
+        let eTag = try await store.copy(
+            location, size: draft.file.baseSize, to: intent.key, attributes, draft.precondition, .upload)
+        update { state in
+            let object = ObjectSummary(
+                version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.baseSize,
+                lastModified: clock.wall().seconds)
+            state.copied(inode, intent, object, draft, attributes)
+        }
+    }
+
+    private func storeMetadata(_ intent: Intent) async throws(ObjectStoreError) {
+        guard let inode = intent.inode else { return }
+        try await knowStored(inode, intent)
+        guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
+            location.key == intent.key, draft.node.attributes.isDirty
+        else { return }
+        let eTag = try await store.copy(
+            location, size: draft.file.baseSize, to: intent.key, draft.attributes, .matches(location.eTag), .upload)
+        update { state in
+            let object = ObjectSummary(
+                version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.baseSize,
+                lastModified: clock.wall().seconds)
+            state.copied(inode, intent, object, draft, draft.attributes)
+        }
+    }
+
+    private func delete(_ intent: Intent) async throws(ObjectStoreError) {
+        let precondition = (try? look { state throws(Errno) in state.deletePrecondition(intent) }) ?? .none
+        do throws(ObjectStoreError) {
+            try await store.delete(intent.key, precondition, .metadata)
+        } catch {
+            guard error.code == .notFound else { throw error }
+        }
+        update { state in
+            state.setKnown(intent.place, nil)
+            if let inode = intent.inode, state.tree[inode]?.file?.heldDelete == intent.id {
+                state.tree[inode]?.file?.heldDelete = nil
+            }
+        }
+    }
+
+    private func storeMarker(_ intent: Intent) async throws(ObjectStoreError) {
+        guard let inode = intent.inode else { return }
+        let attributes = try? look { state throws(Errno) in state.markerAttributes(inode, intent) }
+        guard let attributes else { return }
+        let precondition = (try? look { state throws(Errno) in state.precondition(intent.place) }) ?? .absent
+        var stored: ETag?
+        do throws(ObjectStoreError) {
+            stored = try await store.put(intent.key, .empty, attributes, precondition, .metadata)
+        } catch {
+            // Somebody else made the directory: it exists, which is all that was wanted.
+            guard error.code == .preconditionFailed else { throw error }
+        }
+        update { state in
+            state.tree[inode]?.directory?.hasMarker = true
+            state.tree[inode]?.attributes.isDirty = false
+            guard let stored else { return }
+            state.tree[inode]?.attributes.stored = attributes
+            let version = ObjectVersion(key: intent.key, eTag: stored)
+            state.setKnown(
+                intent.place, ObjectSummary(version: version, size: 0, lastModified: clock.wall().seconds))
+        }
+    }
+}
+
+extension VolumeState {
+    /// The state of one moment to be stored at an intent's key. Nil when the node is gone, or nothing is left to do.
+    mutating func draft(_ inode: InodeNumber, _ intent: Intent) -> Volume.Draft? {
+        guard let node = tree[inode], let file = node.file, node.isLinked || intent.kind == .copy else { return nil }
+        if intent.kind == .put, !file.isDirty, file.location?.key == intent.key { return nil }
+        var attributes = attributesToStore(node)
+        if ContentType.of(node.name) != attributes.contentType, renamesType(node, intent) {
+            attributes.contentType = contentType(node)
+        }
+        return Volume.Draft(
+            node: node, file: file, attributes: attributes, precondition: precondition(intent.place), context: .upload)
+    }
+
+    /// The media type followed from the name before, and does so after.
+    private func renamesType(_ node: Node, _ intent: Intent) -> Bool {
+        guard intent.kind == .copy || intent.source != nil, let source = intent.source,
+            let stored = node.attributes.stored, node.linkTarget == nil
+        else { return false }
+        let name = source.bytes.split(separator: UInt8(ascii: "/")).last.flatMap { EntryName($0) }
+        return name.map { ContentType.of($0) } == stored.contentType
+    }
+
+    /// A rename gives the file a name whose type differs: worth knowing what is stored.
+    func typeChanges(_ inode: InodeNumber, _ intent: Intent) -> Bool {
+        guard let node = tree[inode], let source = intent.source, node.linkTarget == nil else { return false }
+        let name = source.bytes.split(separator: UInt8(ascii: "/")).last.flatMap { EntryName($0) }
+        return name.map { ContentType.of($0) } != ContentType.of(node.name)
+    }
+
+    /// S3 has the contents of `draft`.
+    mutating func stored(_ inode: InodeNumber, _ intent: Intent, _ object: ObjectSummary, _ draft: Volume.Draft) {
+        setKnown(intent.place, object)
+        guard let file = tree[inode]?.file else { return }
+        let keepsPages = file.pages == nil || file.pages == file.identity
+        tree[inode]?.file?.location = object.version
+        tree[inode]?.file?.identity = object.version
+        tree[inode]?.file?.baseSize = object.size
+        tree[inode]?.file?.committedGeneration = draft.file.generation
+        if keepsPages { tree[inode]?.file?.pages = object.version }
+        noteStored(inode, draft, draft.attributes)
+        if draft.file.staged == nil, file.staged == nil, object.size == 0 { tree[inode]?.file?.size = file.size }
+    }
+
+    /// S3 has the same bytes at the intent's key.
+    mutating func copied(
+        _ inode: InodeNumber, _ intent: Intent, _ object: ObjectSummary, _ draft: Volume.Draft,
+        _ attributes: ObjectAttributes?
+    ) {
+        setKnown(intent.place, object)
+        guard tree[inode]?.file != nil else { return }
+        tree[inode]?.file?.location = object.version
+        if let attributes { noteStored(inode, draft, attributes) }
+    }
+
+    private mutating func noteStored(_ inode: InodeNumber, _ draft: Volume.Draft, _ attributes: ObjectAttributes) {
+        tree[inode]?.attributes.stored = attributes
+        guard let node = tree[inode] else { return }
+        // Attributes that changed while the request was under way are stored next.
+        if attributesToStore(node).metadata == draft.attributes.metadata {
+            tree[inode]?.attributes.isDirty = false
+        }
+    }
+
+    /// Only the version that was seen here is deleted.
+    func deletePrecondition(_ intent: Intent) -> Precondition {
+        knownObject(intent.place).map { .matches($0.version.eTag) } ?? .none
+    }
+
+    /// Nil when the directory is gone, or needs no marker any more.
+    func markerAttributes(_ inode: InodeNumber, _ intent: Intent) -> ObjectAttributes? {
+        guard let node = tree[inode], node.isLinked, let directory = node.directory, place(node) == intent.place,
+            node.attributes.isDirty || (directory.children.isEmpty && !directory.hasMarker)
+        else { return nil }
+        return attributesToStore(node)
+    }
+}

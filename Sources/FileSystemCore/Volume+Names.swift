@@ -1,0 +1,225 @@
+import Journal
+import ObjectStore
+import SystemPackage
+
+/// Names: what is there, what is made, what goes.
+extension Volume {
+    public func lookup(_ parent: InodeNumber, _ name: FileName) -> Answer<Entry> {
+        do throws(Errno) {
+            let name = try EntryName(name)
+            let entry = try change { state throws(Errno) in try state.lookup(parent, name, clock.monotonic(), force: false) }
+            if let entry { return .ready(entry) }
+            return .later { () async throws(Errno) in
+                try await self.refresh(parent, name)
+                return try self.change { state throws(Errno) in
+                    guard let entry = try state.lookup(parent, name, self.clock.monotonic(), force: true) else {
+                        throw .noSuchFileOrDirectory
+                    }
+                    return entry
+                }
+            }
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    public func forget(_ inode: InodeNumber, count: UInt64) {
+        update { $0.tree.forget(inode, count: count) }
+    }
+
+    public func mkdir(_ parent: InodeNumber, _ name: FileName, mode: UInt32, _ caller: Caller) -> Answer<Entry> {
+        now { state throws(Errno) in
+            let name = try state.freeName(parent, name)
+            _ = try state.tree.key(parent, name)
+            var attributes = state.newAttributes(parent, mode: mode, caller, clock.wall())
+            if let inherited = state.tree[parent]?.attributes.permissions, inherited & FileMode.setGroupID != 0 {
+                attributes.permissions |= FileMode.setGroupID
+            }
+            var directory = DirectoryState()
+            directory.listedAt = clock.monotonic()
+            let inode = state.tree.add(parent, name, .directory(directory), attributes)
+            try state.enqueueMarker(inode, now: clock.monotonic(), delay: .milliseconds(1500))
+            state.noteChildren(of: parent, clock.wall())
+            return try state.entry(inode, now: clock.monotonic())
+        }
+    }
+
+    public func mknod(_ parent: InodeNumber, _ name: FileName, mode: UInt32, _ caller: Caller) -> Answer<Entry> {
+        guard mode & FileMode.typeMask == FileMode.regular || mode & FileMode.typeMask == 0 else {
+            return .failed(.notPermitted)
+        }
+        return committed { state throws(Errno) in
+            let inode = try state.addFile(parent, name, mode: mode, caller, clock.wall())
+            let id = try state.enqueuePut(inode, now: clock.monotonic())
+            return (try state.entry(inode, now: clock.monotonic()), [id])
+        }
+    }
+
+    public func symlink(
+        _ target: [UInt8], _ parent: InodeNumber, _ name: FileName, _ caller: Caller
+    ) -> Answer<Entry> {
+        committed { state throws(Errno) in
+            let inode = try state.addFile(parent, name, mode: 0o777, caller, clock.wall())
+            state.tree[inode]?.linkTarget = target
+            state.tree[inode]?.file?.size = Int64(target.count)
+            state.tree[inode]?.attributes.permissions = 0o777
+            let id = try state.enqueuePut(inode, now: clock.monotonic())
+            return (try state.entry(inode, now: clock.monotonic()), [id])
+        }
+    }
+
+    public func readlink(_ inode: InodeNumber) -> Answer<[UInt8]> {
+        now { state throws(Errno) in
+            guard let target = try state.tree.node(inode).linkTarget else { throw .invalidArgument }
+            return target
+        }
+    }
+
+    public func unlink(_ parent: InodeNumber, _ name: FileName) -> Answer<Void> {
+        committed { state throws(Errno) in
+            let name = try EntryName(name)
+            guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }
+            guard !node.isDirectory else { throw .isDirectory }
+            let id = try state.removeFile(node, clock.monotonic())
+            state.noteChildren(of: parent, clock.wall())
+            state.keepAlive(parent, now: clock.monotonic())
+            return ((), id.map { [$0] } ?? [])
+        }
+    }
+
+    public func rmdir(_ parent: InodeNumber, _ name: FileName) -> Answer<Void> {
+        do throws(Errno) {
+            let name = try EntryName(name)
+            let isKnown = try look { state throws(Errno) in
+                guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }
+                guard let directory = node.directory else { throw .notDirectory }
+                guard directory.children.isEmpty else { throw .directoryNotEmpty }
+                return state.isFresh(directory.listedAt, now: self.clock.monotonic())
+            }
+            if isKnown { return removeDirectory(parent, name) }
+            return .later { () async throws(Errno) in
+                let inode = try self.look { state throws(Errno) in
+                    guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }
+                    return node.inode
+                }
+                try await self.load(inode)
+                switch self.removeDirectory(parent, name) {
+                case .ready: return
+                case .failed(let error): throw error
+                case .later(let work): try await work()
+                }
+            }
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    private func removeDirectory(_ parent: InodeNumber, _ name: EntryName) -> Answer<Void> {
+        committed { state throws(Errno) in
+            guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }
+            guard let directory = node.directory else { throw .notDirectory }
+            guard directory.children.isEmpty else { throw .directoryNotEmpty }
+            let id = state.removeMarker(node, clock.monotonic())
+            if let prefix = state.tree.keyPrefix(node.inode), let key = ObjectKey(prefix.bytes) { state.overlay.note(key) }
+            state.tree.detach(node.inode)
+            state.noteChildren(of: parent, clock.wall())
+            state.keepAlive(parent, now: clock.monotonic())
+            return ((), id.map { [$0] } ?? [])
+        }
+    }
+}
+
+extension VolumeState {
+    /// The answer from the view, or nil when S3 has to be asked first. With `force`, the view is as fresh as it can be.
+    mutating func lookup(
+        _ parent: InodeNumber, _ name: EntryName, _ now: Duration, force: Bool
+    ) throws(Errno) -> Entry? {
+        let directory = try tree.directory(parent)
+        let isListed = isFresh(directory.listedAt, now: now)
+        if let child = tree.child(parent, name) {
+            guard force || isListed || isFresh(child.seenAt, now: now) || isOwned(child) else { return nil }
+            return try entry(child.inode, now: now)
+        }
+        _ = try tree.key(parent, name)
+        let isAbsent = isFresh(directory.absentAt[name], now: now)
+        guard force || isListed || isAbsent else { return nil }
+        // A name that could not be asked for is not remembered as missing.
+        guard isListed || isAbsent else { throw .noSuchFileOrDirectory }
+        let since = max(isListed ? directory.listedAt ?? .zero : .zero, directory.absentAt[name] ?? .zero)
+        let left = since + options.freshness - now
+        return Entry(
+            attributes: nil,
+            entryTimeout: max(0, Double(left.components.seconds) + Double(left.components.attoseconds) / 1e18),
+            attributeTimeout: 0)
+    }
+
+    /// Checks that `name` can be made in `parent`.
+    func freeName(_ parent: InodeNumber, _ name: FileName) throws(Errno) -> EntryName {
+        let name = try EntryName(name)
+        _ = try tree.directory(parent)
+        guard tree[parent]?.isLinked == true else { throw .noSuchFileOrDirectory }
+        guard tree.child(parent, name) == nil else { throw .fileExists }
+        return name
+    }
+
+    /// Attributes of something new: the caller's, and the group of a set-gid directory.
+    func newAttributes(_ parent: InodeNumber, mode: UInt32, _ caller: Caller, _ now: Timestamp) -> NodeAttributes {
+        var attributes = NodeAttributes(
+            permissions: mode & FileMode.permissionMask, uid: caller.uid, gid: caller.gid, accessed: now,
+            modified: now, changed: now)
+        attributes.isOverridden = true
+        if let directory = tree[parent]?.attributes, directory.permissions & FileMode.setGroupID != 0 {
+            attributes.gid = directory.gid
+        }
+        return attributes
+    }
+
+    /// A new empty file that S3 does not have yet.
+    mutating func addFile(
+        _ parent: InodeNumber, _ name: FileName, mode: UInt32, _ caller: Caller, _ now: Timestamp
+    ) throws(Errno) -> InodeNumber {
+        let name = try freeName(parent, name)
+        let key = try tree.key(parent, name)
+        var file = FileState()
+        file.generation = 1
+        let inode = tree.add(parent, name, .file(file), newAttributes(parent, mode: mode, caller, now))
+        overlay.note(key)
+        noteChildren(of: parent, now)
+        return inode
+    }
+
+    /// The directory's own times follow a change of its names.
+    mutating func noteChildren(of directory: InodeNumber, _ now: Timestamp) {
+        tree[directory]?.attributes.modified = now
+        tree[directory]?.attributes.changed = now
+    }
+
+    /// Takes a file's name away and queues what S3 has to forget. While the file is open its bytes stay there: the
+    /// deletion is held until the last close.
+    mutating func removeFile(_ node: Node, _ now: Duration) throws(Errno) -> IntentID? {
+        let key = try tree.key(node.inode)
+        guard let place = place(node) else { throw .staleNFSFileHandle }
+        var mayExist = knownObject(place) != nil || isBlind
+        for (intent, isRunning) in overlay.committer.intents(for: key) where intent.key == key {
+            if isRunning || intent.kind == .delete { mayExist = mayExist || isRunning } else { _ = overlay.drop(intent) }
+        }
+        let isOpen = (node.file?.openCount ?? 0) > 0
+        overlay.note(key)
+        tree.detach(node.inode)
+        guard mayExist else { return nil }
+        let id = overlay.add(.delete, key: key, inode: node.inode, place: place, now: now, isHeld: isOpen)
+        if isOpen { tree[node.inode]?.file?.heldDelete = id }
+        return isOpen ? nil : id
+    }
+
+    /// Queues the deletion of a directory's marker, if it has one or may get one.
+    mutating func removeMarker(_ node: Node, _ now: Duration) -> IntentID? {
+        guard let place = place(node), let key = ObjectKey(place.prefix.bytes) else { return nil }
+        var mayExist = node.directory?.hasMarker == true || base.marker(place.prefix) != nil
+        for (intent, isRunning) in overlay.committer.intents(for: key) where intent.kind == .marker {
+            if isRunning { mayExist = true } else { _ = overlay.drop(intent) }
+        }
+        guard mayExist else { return nil }
+        return overlay.add(.delete, key: key, inode: nil, place: place, now: now)
+    }
+}

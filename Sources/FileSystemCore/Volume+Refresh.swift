@@ -1,0 +1,155 @@
+import ObjectStore
+import SystemPackage
+
+/// The refresher: brings base and view up to what S3 holds, when somebody looks.
+extension Volume {
+    /// How big a known directory may be for a single name to be worth a new listing of it all.
+    private static let listingLimit = 1000
+
+    /// Makes what is known of `name` in `parent` fresh.
+    func refresh(_ parent: InodeNumber, _ name: EntryName) async throws(Errno) {
+        let wantsListing = try change { state throws(Errno) in
+            let directory = try state.tree.directory(parent)
+            if state.isBlind { return false }
+            if directory.listedAt != nil { return directory.children.count <= Self.listingLimit }
+            state.tree[parent]?.directory?.probeCount += 1
+            return directory.probeCount >= 2
+        }
+        if wantsListing { try await load(parent) } else { try await probe(parent, name) }
+    }
+
+    /// Lists a directory, together with everybody else who wants it listed now.
+    func load(_ inode: InodeNumber) async throws(Errno) {
+        let (latch, isNew) = update { state in
+            if let latch = state.loads[inode] { return (latch, false) }
+            let latch = Latch<Void>()
+            state.loads[inode] = latch
+            return (latch, true)
+        }
+        if isNew {
+            Task {
+                let outcome = await list(inode)
+                update { $0.loads[inode] = nil }
+                latch.resolve(outcome)
+            }
+        }
+        try await latch.wait()
+    }
+
+    private func list(_ inode: InodeNumber) async -> Result<Void, Errno> {
+        let begin: (prefix: KeyPrefix, start: UInt64, isDown: Bool)? = update { state in
+            guard state.tree[inode]?.directory != nil, let prefix = state.tree.keyPrefix(inode) else { return nil }
+            return (prefix, state.overlay.beginListing(), isDown)
+        }
+        guard let (prefix, start, isDown) = begin else { return .failure(.staleNFSFileHandle) }
+        defer { update { $0.overlay.endListing(start) } }
+        let startedAt = clock.monotonic()
+        do throws(ObjectStoreError) {
+            if isDown { throw Self.down }
+            var directory = Base.Directory()
+            var request = ListRequest(prefix: prefix.bytes, delimited: true)
+            repeat {
+                let page = try await store.list(request, .metadata)
+                directory.add(page, below: prefix)
+                request.continuation = page.continuation
+            } while request.continuation != nil
+            directory.settle()
+            let listed = directory
+            update { state in
+                state.isBlind = false
+                state.adopt(listed, as: inode, prefix, since: start, startedAt: startedAt)
+            }
+            return .success(())
+        } catch {
+            return noteFailure(error, of: inode)
+        }
+    }
+
+    /// What a failed listing means. What was listed before is still shown while S3 cannot be reached.
+    private func noteFailure(_ error: ObjectStoreError, of inode: InodeNumber) -> Result<Void, Errno> {
+        if error.code == .unreachable { noteUnreachable() }
+        return update { state in
+            state.lastError = error
+            if error.code == .accessDenied { state.isBlind = true }
+            let isKnown = state.tree[inode]?.directory?.listedAt != nil
+            return isKnown && (error.isTransient || error.code == .signInNeeded)
+                ? .success(()) : .failure(error.errno)
+        }
+    }
+
+    /// Asks S3 for one name: whether an object is there, and whether keys lie below it. Two listings decide: `name.x` and
+    /// `name-1` sort between `name` and `name/`, so one would not do, and HEAD does not tell missing from denied.
+    func probe(_ parent: InodeNumber, _ name: EntryName) async throws(Errno) {
+        let begin: (prefix: KeyPrefix, key: ObjectKey, start: UInt64, isBlind: Bool, isDown: Bool) =
+            try change { state throws(Errno) in
+                guard let prefix = state.tree.keyPrefix(parent) else { throw .staleNFSFileHandle }
+                return (
+                    prefix, try state.tree.key(parent, name), state.overlay.beginListing(), state.isBlind,
+                    isDown
+                )
+            }
+        defer { update { $0.overlay.endListing(begin.start) } }
+        let startedAt = clock.monotonic()
+        do throws(ObjectStoreError) {
+            if begin.isDown { throw Self.down }
+            let seen = begin.isBlind ? try await headOnly(begin.key) : try await twoListings(begin.key)
+            update { state in
+                state.observe(
+                    parent, begin.prefix, name, object: seen.object, isDirectory: seen.isDirectory, since: begin.start,
+                    at: startedAt, mayCacheAbsence: !begin.isBlind)
+            }
+        } catch {
+            if error.code == .accessDenied, !begin.isBlind {
+                update { $0.isBlind = true }
+                return try await probe(parent, name)
+            }
+            if case .failure(let errno) = noteFailure(error, of: parent) {
+                let isKnown = try look { state throws(Errno) in state.tree.child(parent, name) != nil }
+                if !isKnown { throw errno }
+            }
+        }
+    }
+
+    private func twoListings(
+        _ key: ObjectKey
+    ) async throws(ObjectStoreError) -> (object: ObjectSummary?, isDirectory: Bool) {
+        async let below = listOne(key.bytes + [UInt8(ascii: "/")])
+        let exact = try await listOne(key.bytes).get().objects.first { $0.version.key == key }
+        let page = try await below.get()
+        return (exact, !page.objects.isEmpty || !page.commonPrefixes.isEmpty)
+    }
+
+    private func listOne(_ prefix: [UInt8]) async -> Result<ListPage, ObjectStoreError> {
+        do throws(ObjectStoreError) {
+            return .success(try await store.list(ListRequest(prefix: prefix, delimited: false, maxKeys: 1), .metadata))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Where listing is refused, HEAD is all there is; 403 may then mean missing as well as denied.
+    private func headOnly(
+        _ key: ObjectKey
+    ) async throws(ObjectStoreError) -> (object: ObjectSummary?, isDirectory: Bool) {
+        do throws(ObjectStoreError) {
+            return (try await store.head(key, .metadata).summary, false)
+        } catch {
+            guard [.accessDenied, .notFound].contains(error.code) else { throw error }
+            return (nil, false)
+        }
+    }
+
+    /// Loads a whole subtree, so that it can be moved.
+    func loadTree(_ inode: InodeNumber) async throws(Errno) {
+        var waiting = [inode]
+        while let next = waiting.popLast() {
+            let isFresh = try look { state throws(Errno) in
+                state.isFresh(try state.tree.directory(next).listedAt, now: clock.monotonic())
+            }
+            if !isFresh { try await load(next) }
+            waiting += try look { state throws(Errno) in
+                try state.tree.directory(next).children.values.filter { state.tree[$0]?.isDirectory == true }
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+import ObjectStore
+import SystemPackage
+
+/// Renames: at once in the view; copies and deletes follow as intents.
+extension Volume {
+    public func rename(
+        _ parent: InodeNumber, _ name: FileName, to newParent: InodeNumber, _ newName: FileName, _ mode: RenameMode
+    ) -> Answer<Void> {
+        do throws(Errno) {
+            let (name, newName) = (try EntryName(name), try EntryName(newName))
+            let trees = try look { state throws(Errno) in
+                try state.checkRename(parent, name, newParent, newName, mode)
+                return [state.tree.child(parent, name), state.tree.child(newParent, newName)]
+                    .compactMap { $0 }.filter(\.isDirectory).map(\.inode)
+            }
+            let work = { @Sendable () -> Answer<Void> in
+                self.committed { state throws(Errno) in
+                    let ids = try state.rename(
+                        parent, name, newParent, newName, mode, self.clock.monotonic(), self.clock.wall())
+                    return ((), ids)
+                }
+            }
+            // A directory's whole subtree must be known, so that each object in it can be moved.
+            if trees.isEmpty { return work() }
+            return .later { () async throws(Errno) in
+                for inode in trees { try await self.loadTree(inode) }
+                switch work() {
+                case .ready: return
+                case .failed(let error): throw error
+                case .later(let wait): try await wait()
+                }
+            }
+        } catch {
+            return .failed(error)
+        }
+    }
+}
+
+extension VolumeState {
+    func checkRename(
+        _ parent: InodeNumber, _ name: EntryName, _ newParent: InodeNumber, _ newName: EntryName, _ mode: RenameMode
+    ) throws(Errno) {
+        guard let source = tree.child(parent, name) else { throw .noSuchFileOrDirectory }
+        _ = try tree.directory(newParent)
+        _ = try tree.key(newParent, newName)
+        guard tree[newParent]?.isLinked == true else { throw .noSuchFileOrDirectory }
+        guard !source.isDirectory || !tree.isInside(newParent, source.inode) else { throw .invalidArgument }
+        let target = tree.child(newParent, newName)
+        switch mode {
+        case .noReplace:
+            if target != nil { throw .fileExists }
+        case .exchange:
+            guard let target else { throw .noSuchFileOrDirectory }
+            guard !target.isDirectory || !tree.isInside(parent, target.inode) else { throw .invalidArgument }
+        case .replace:
+            guard let target, target.inode != source.inode else { return }
+            if source.isDirectory, !target.isDirectory { throw .notDirectory }
+            if !source.isDirectory, target.isDirectory { throw .isDirectory }
+            if target.isDirectory, target.directory?.children.isEmpty == false { throw .directoryNotEmpty }
+        }
+    }
+
+    /// Moves a name in the view. Returns what a caller waits for who must know that S3 has it.
+    mutating func rename(
+        _ parent: InodeNumber, _ name: EntryName, _ newParent: InodeNumber, _ newName: EntryName, _ mode: RenameMode,
+        _ now: Duration, _ time: Timestamp
+    ) throws(Errno) -> [IntentID] {
+        try checkRename(parent, name, newParent, newName, mode)
+        guard let source = tree.child(parent, name) else { throw .noSuchFileOrDirectory }
+        let target = tree.child(newParent, newName)
+        if target?.inode == source.inode { return [] }
+        var ids: [IntentID] = []
+        if mode == .exchange, let target {
+            // Through a third name, which nobody can see in the view: all three steps are made under one lock.
+            let aside = EntryName(Array(".cognitofs-exchange-\(source.inode.value)".utf8)) ?? newName
+            ids += try move(target, to: newParent, aside, now)
+            ids += try move(source, to: newParent, newName, now)
+            if let aside = tree[target.inode] { ids += try move(aside, to: parent, name, now) }
+        } else {
+            if let target { try replace(target, now) }
+            ids += try move(source, to: newParent, newName, now)
+        }
+        tree[source.inode]?.attributes.changed = time
+        noteChildren(of: parent, time)
+        noteChildren(of: newParent, time)
+        keepAlive(parent, now: now)
+        return source.isDirectory ? [] : ids
+    }
+
+    /// Makes room for a rename over an existing name: the object is overwritten, so only a marker has to go.
+    private mutating func replace(_ target: Node, _ now: Duration) throws(Errno) {
+        if target.isDirectory {
+            _ = removeMarker(target, now)
+        } else {
+            let key = try tree.key(target.inode)
+            for (intent, isRunning) in overlay.committer.intents(for: key)
+            where !isRunning && intent.inode == target.inode {
+                _ = overlay.drop(intent)
+            }
+        }
+        tree.detach(target.inode)
+    }
+
+    /// Moves one node in the view and queues what follows for each object at or below it.
+    private mutating func move(
+        _ node: Node, to parent: InodeNumber, _ name: EntryName, _ now: Duration
+    ) throws(Errno) -> [IntentID] {
+        let moved = node.isDirectory ? [node.inode] + tree.descendants(node.inode) : [node.inode]
+        var before: [(InodeNumber, ObjectKey, Place)] = []
+        for inode in moved {
+            guard let node = tree[inode], let place = place(node) else { continue }
+            guard let key = node.isDirectory ? ObjectKey(place.prefix.bytes) : try tree.key(inode) else { continue }
+            before.append((inode, key, place))
+        }
+        let old = (node.parent, node.name)
+        tree.move(node.inode, to: parent, name)
+        // Every key must still be short enough, or nothing moves.
+        do throws(Errno) {
+            for inode in moved { _ = try tree.key(inode) }
+        } catch {
+            tree.move(node.inode, to: old.0, old.1)
+            throw error
+        }
+        var ids: [IntentID] = []
+        for (inode, key, place) in before {
+            ids += try tree[inode]?.isDirectory == true
+                ? moveMarker(inode, from: key, place, now) : moveObject(inode, from: key, place, now)
+        }
+        return ids
+    }
+
+    private mutating func moveObject(
+        _ inode: InodeNumber, from oldKey: ObjectKey, _ oldPlace: Place, _ now: Duration
+    ) throws(Errno) -> [IntentID] {
+        let key = try tree.key(inode)
+        guard let node = tree[inode], let file = node.file, let place = place(node) else { return [] }
+        var (hadPut, mayExist) = (false, knownObject(oldPlace) != nil)
+        for (intent, isRunning) in overlay.committer.intents(for: oldKey) where intent.inode == inode {
+            if isRunning {
+                mayExist = true
+            } else if intent.kind == .put || intent.kind == .metadata {
+                hadPut = hadPut || intent.kind == .put
+                _ = overlay.drop(intent)
+            } else if intent.kind == .copy {
+                mayExist = true
+            }
+        }
+        overlay.note(oldKey)
+        overlay.note(key)
+        var ids: [IntentID] = []
+        let hasClean = file.location != nil || mayExist
+        if hadPut || (!hasClean && file.isDirty && file.writerCount == 0) {
+            // It names the old key too, so that the old bytes are deleted only when the new ones are stored.
+            ids.append(
+                overlay.add(
+                    .put, key: key, source: mayExist ? oldKey : nil, inode: inode, place: place, now: now))
+        } else if hasClean {
+            ids.append(overlay.add(.copy, key: key, source: oldKey, inode: inode, place: place, now: now))
+        }
+        if mayExist {
+            ids.append(
+                overlay.add(
+                    .delete, key: oldKey, inode: nil, place: oldPlace, requires: ids.first, now: now))
+        }
+        return ids
+    }
+
+    private mutating func moveMarker(
+        _ inode: InodeNumber, from oldKey: ObjectKey, _ oldPlace: Place, _ now: Duration
+    ) throws(Errno) -> [IntentID] {
+        var (hadMarker, mayExist) = (base.marker(oldPlace.prefix) != nil, base.marker(oldPlace.prefix) != nil)
+        for (intent, isRunning) in overlay.committer.intents(for: oldKey) where intent.kind == .marker {
+            hadMarker = true
+            if isRunning { mayExist = true } else { _ = overlay.drop(intent) }
+        }
+        overlay.note(oldKey)
+        tree[inode]?.directory?.hasMarker = false
+        guard hadMarker else { return [] }
+        try enqueueMarker(inode, now: now, delay: .zero)
+        guard mayExist else { return [] }
+        return [overlay.add(.delete, key: oldKey, inode: nil, place: oldPlace, now: now)]
+    }
+}

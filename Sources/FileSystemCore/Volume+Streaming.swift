@@ -1,0 +1,43 @@
+import Journal
+import ObjectStore
+import SystemPackage
+
+/// Big files go to S3 while they are written.
+extension Volume {
+    /// A file that is written in sequence starts to be sent when it is this long.
+    private static let threshold = PartPlan.singlePut + PartPlan.smallPart
+
+    /// Called after a write that ended at `end` of a file that is not being sent yet.
+    func startStreaming(_ inode: InodeNumber, at end: Int64) {
+        guard end >= Self.threshold else { return }
+        let streaming: StreamingUpload? = update { state in
+            // Only a new file, or one that was emptied: of an old one most parts may stay as they are.
+            guard let node = state.tree[inode], let file = node.file, file.streaming == nil, node.isLinked,
+                file.size == end, file.baseSize == 0 || file.location == nil, let key = try? state.tree.key(inode)
+            else { return nil }
+            var attributes = state.attributesToStore(node)
+            if !node.attributes.hasExplicitTime { attributes.metadata["mtime"] = nil }
+            let streaming = StreamingUpload(store: store, budget: budget, key: key, attributes: attributes)
+            state.tree[inode]?.file?.streaming = streaming
+            return streaming
+        }
+        if let streaming { pump(inode, streaming) }
+    }
+
+    /// Sends what is complete; called again as the file grows.
+    func pump(_ inode: InodeNumber, _ streaming: StreamingUpload) {
+        while true {
+            let file = try? look { state throws(Errno) -> FileState? in
+                guard let file = state.tree[inode]?.file, file.streaming === streaming else { return nil }
+                return file
+            }
+            guard let file, let staged = file.staged, let index = streaming.claim(size: file.size) else { return }
+            Task {
+                let contents = FileContents(
+                    size: staged.size, snapshot: staged.snapshot(), source: nil, reader: reader)
+                // A part that fails is sent again when the file is closed.
+                if (try? await streaming.send(index, contents)) != nil { pump(inode, streaming) }
+            }
+        }
+    }
+}

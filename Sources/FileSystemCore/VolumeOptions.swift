@@ -1,0 +1,45 @@
+import ObjectStore
+
+/// How a volume behaves; fixed while it is mounted.
+public struct VolumeOptions: Sendable {
+    /// The key prefix of the space.
+    public var prefix: KeyPrefix
+    /// The owner of everything that has no stored owner.
+    public var uid: UInt32
+    public var gid: UInt32
+    /// Permission bits of files and directories without stored ones.
+    public var filePermissions: UInt32 = 0o600
+    public var directoryPermissions: UInt32 = 0o700
+    /// How old a listing may be before somebody who looks makes a new one.
+    public var freshness: Duration = .seconds(5)
+    /// Bytes that statfs shows as the size of the space.
+    public var quota: UInt64 = 1 << 50
+    /// Bytes for what is being fetched and sent.
+    public var memory: Int64 = 128 << 20
+    /// In the names of conflict files.
+    public var hostName = "localhost"
+
+    public init(prefix: KeyPrefix, uid: UInt32, gid: UInt32) {
+        self.prefix = prefix
+        self.uid = uid
+        self.gid = gid
+    }
+}
+
+/// Time as the volume sees it, so that tests can have their own.
+public struct VolumeClock: Sendable {
+    /// Never goes back; counts through suspension.
+    public var monotonic: @Sendable () -> Duration
+    public var wall: @Sendable () -> Timestamp
+    /// A number from 0 to 1, for jitter.
+    public var random: @Sendable () -> Double
+
+    public init(
+        monotonic: @escaping @Sendable () -> Duration, wall: @escaping @Sendable () -> Timestamp,
+        random: @escaping @Sendable () -> Double
+    ) {
+        self.monotonic = monotonic
+        self.wall = wall
+        self.random = random
+    }
+}

@@ -1,0 +1,121 @@
+import ObjectStore
+
+/// How what S3 holds becomes what is shown.
+extension VolumeState {
+    /// Takes in a complete listing of a directory that began at change `start`.
+    mutating func adopt(
+        _ listed: Base.Directory, as inode: InodeNumber, _ prefix: KeyPrefix, since start: UInt64, startedAt: Duration
+    ) {
+        guard tree[inode]?.directory != nil, tree.keyPrefix(inode) == prefix else { return }
+        if !overlay.hidesListing(prefix.bytes, since: start) || listed.marker != nil {
+            tree[inode]?.directory?.hasMarker = listed.marker != nil
+        }
+        let before = base.directory(prefix) ?? Base.Directory()
+        var known = listed
+        let names = Set(before.objects.keys).union(before.directories).union(tree[inode]?.directory?.children.keys.map { $0 } ?? [])
+            .union(listed.objects.keys).union(listed.directories)
+        for name in names {
+            let key = prefix.bytes + name.bytes
+            // What a change here is based on stays what it was: its precondition must notice somebody else's change.
+            let isOwned = tree.child(inode, name).map { self.isOwned($0) } ?? false
+            if isOwned || overlay.hidesListing(key, since: start) { known.objects[name] = before.objects[name] }
+            show(
+                inode, prefix, name, object: listed.objects[name], isDirectory: listed.directories.contains(name),
+                since: start, at: startedAt)
+        }
+        base.replace(prefix, with: known)
+        tree[inode]?.directory?.listedAt = startedAt
+        tree[inode]?.directory?.absentAt = [:]
+        tree[inode]?.directory?.probeCount = 0
+    }
+
+    /// Takes in what S3 said of one name.
+    mutating func observe(
+        _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, object: ObjectSummary?, isDirectory: Bool,
+        since start: UInt64, at time: Duration, mayCacheAbsence: Bool
+    ) {
+        guard tree[parent]?.directory != nil, tree.keyPrefix(parent) == prefix else { return }
+        let isOwned = tree.child(parent, name).map { self.isOwned($0) } ?? false
+        if !isOwned, !overlay.hidesListing(prefix.bytes + name.bytes, since: start) {
+            base.set(prefix, name, to: isDirectory ? nil : object)
+        }
+        show(parent, prefix, name, object: object, isDirectory: isDirectory, since: start, at: time)
+        if let child = tree.child(parent, name)?.inode {
+            tree[child]?.seenAt = time
+            tree[parent]?.directory?.absentAt[name] = nil
+        } else if mayCacheAbsence {
+            if (tree[parent]?.directory?.absentAt.count ?? 0) > 1000 { tree[parent]?.directory?.absentAt = [:] }
+            tree[parent]?.directory?.absentAt[name] = time
+        }
+    }
+
+    /// Makes the view of one name agree with S3, unless the name is changed here.
+    private mutating func show(
+        _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, object: ObjectSummary?, isDirectory: Bool,
+        since start: UInt64, at time: Duration
+    ) {
+        let key = prefix.bytes + name.bytes
+        let node = tree.child(parent, name)
+        let isHidden = overlay.hidesListing(key, since: start)
+        let isPrefixHidden = overlay.hidesListing(key + [UInt8(ascii: "/")], since: start)
+        switch (node, isDirectory, object) {
+        case (nil, true, _):
+            guard !isPrefixHidden, !isHidden else { return }
+            addDirectory(parent, name)
+        case (nil, false, let object?):
+            guard !isHidden, !isPrefixHidden else { return }
+            addFile(parent, name, object)
+        case (nil, false, nil):
+            break
+        case (let node?, true, _) where node.isDirectory:
+            break
+        case (let node?, false, let object?) where !node.isDirectory:
+            guard !isHidden, !isOwned(node) else { return }
+            update(node, to: object)
+        case (let node?, _, _):
+            // Gone, or something of another kind now.
+            guard !isHidden, !isPrefixHidden, !mustStay(node) else { return }
+            notices.append(.deleted(parent, node.inode, name))
+            tree.detach(node.inode)
+            if isDirectory { addDirectory(parent, name) } else if let object { addFile(parent, name, object) }
+        }
+    }
+
+    private mutating func addDirectory(_ parent: InodeNumber, _ name: EntryName) {
+        let time = tree[.root]?.attributes.modified ?? Timestamp(seconds: 0)
+        let attributes = Self.attributes(options, isDirectory: true, modified: time)
+        changed(parent, tree.add(parent, name, .directory(DirectoryState()), attributes))
+    }
+
+    private mutating func addFile(_ parent: InodeNumber, _ name: EntryName, _ object: ObjectSummary) {
+        let attributes = Self.attributes(
+            options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
+        changed(parent, tree.add(parent, name, .file(FileState(clean: object)), attributes))
+    }
+
+    /// A name that the kernel may hold as missing has come.
+    private mutating func changed(_ parent: InodeNumber, _ child: InodeNumber) {
+        guard let node = tree[child], tree[parent]?.directory?.listedAt != nil else { return }
+        notices.append(.entry(parent, node.name))
+    }
+
+    /// A foreign version. An open file keeps the version it was opened with: the name gets a new node then, as when a
+    /// program on this machine had renamed a new file over it.
+    private mutating func update(_ node: Node, to object: ObjectSummary) {
+        guard let file = node.file, file.location?.eTag != object.version.eTag || file.location?.key != object.version.key
+        else { return }
+        if file.openCount > 0 {
+            notices.append(.entry(node.parent, node.name))
+            tree.detach(node.inode)
+            addFile(node.parent, node.name, object)
+            return
+        }
+        notices.append(.inode(node.inode, data: true))
+        var clean = FileState(clean: object)
+        clean.pages = nil
+        tree[node.inode]?.file = clean
+        tree[node.inode]?.linkTarget = nil
+        tree[node.inode]?.attributes = Self.attributes(
+            options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
+    }
+}

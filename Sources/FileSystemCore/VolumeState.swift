@@ -1,0 +1,195 @@
+import ObjectStore
+import SystemPackage
+
+/// Everything that a volume's lock guards: base, overlay, view, and what is open.
+///
+/// No method here does I/O, waits or calls out; what is to be done outside the lock is collected in `overlay.actions`
+/// and `notices` and done by `Volume.change`.
+struct VolumeState: Sendable {
+    var base = Base()
+    var overlay = Overlay()
+    var tree: Tree
+    var handles: [FileHandle: OpenFile] = [:]
+    var streams: [FileHandle: DirectoryStream] = [:]
+    /// Who waits for which intent.
+    var latches: [IntentID: Latch<Void>] = [:]
+    /// Listings under way, by directory.
+    var loads: [InodeNumber: Latch<Void>] = [:]
+    /// What the kernel must be told.
+    var notices: [Notice] = []
+    /// S3 refused to list: names are found by asking for them.
+    var isBlind = false
+    var lastError: ObjectStoreError?
+    private var nextHandle: UInt64 = 1
+    let options: VolumeOptions
+
+    init(options: VolumeOptions, now: Timestamp) {
+        self.options = options
+        tree = Tree(
+            prefix: options.prefix,
+            rootAttributes: Self.attributes(options, isDirectory: true, modified: now))
+    }
+
+    /// An open file. Reads and writes of one handle find their node through it.
+    struct OpenFile: Sendable {
+        let inode: InodeNumber
+        let mayWrite: Bool
+        /// The thread that opened it.
+        let pid: Int32
+        var readAhead = ReadAhead()
+        /// Pinned in the disk cache while open.
+        let pinned: ObjectVersion?
+    }
+
+    /// One reader's view of a directory: what was in it when the stream was opened or rewound.
+    struct DirectoryStream: Sendable {
+        let inode: InodeNumber
+        var entries: [(name: EntryName, inode: InodeNumber)]
+    }
+
+    enum Notice: Sendable {
+        case entry(InodeNumber, EntryName)
+        case deleted(InodeNumber, InodeNumber, EntryName)
+        case inode(InodeNumber, data: Bool)
+    }
+
+    mutating func newHandle() -> FileHandle {
+        defer { nextHandle += 1 }
+        return FileHandle(nextHandle)
+    }
+
+    static func attributes(_ options: VolumeOptions, isDirectory: Bool, modified: Timestamp) -> NodeAttributes {
+        NodeAttributes(
+            permissions: isDirectory ? options.directoryPermissions : options.filePermissions, uid: options.uid,
+            gid: options.gid, accessed: modified, modified: modified, changed: modified)
+    }
+
+    // MARK: Answers
+
+    func shown(_ node: Node) -> FileAttributes {
+        FileAttributes(
+            inode: node.inode, mode: node.fileType | node.attributes.permissions,
+            linkCount: node.isLinked ? (node.isDirectory ? 2 : 1) : 0, uid: node.attributes.uid,
+            gid: node.attributes.gid,
+            size: node.linkTarget.map { Int64($0.count) } ?? node.file?.size ?? 4096,
+            accessed: node.attributes.accessed, modified: node.attributes.modified, changed: node.attributes.changed)
+    }
+
+    /// The answer for a node, counted as a lookup. Timeouts are what is left of `freshness`.
+    mutating func entry(_ inode: InodeNumber, now: Duration) throws(Errno) -> Entry {
+        let node = try tree.node(inode)
+        tree[inode]?.lookupCount += 1
+        let timeout = remainingFreshness(node, now: now)
+        return Entry(attributes: shown(node), entryTimeout: timeout, attributeTimeout: timeout)
+    }
+
+    func remainingFreshness(_ node: Node, now: Duration) -> Double {
+        if node.inode == .root || !node.isLinked || isOwned(node) { return seconds(options.freshness) }
+        let seen = max(node.seenAt ?? .zero, tree[node.parent]?.directory?.listedAt ?? .zero)
+        return max(0, seconds(seen + options.freshness - now))
+    }
+
+    private func seconds(_ duration: Duration) -> Double {
+        Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+    }
+
+    // MARK: Freshness
+
+    func isFresh(_ seen: Duration?, now: Duration) -> Bool { seen.map { now - $0 < options.freshness } ?? false }
+
+    /// True when the node's state is decided here and not by S3: changed, open for writing, or queued.
+    func isOwned(_ node: Node) -> Bool {
+        if node.attributes.isDirty { return true }
+        if let file = node.file, file.isDirty || file.writerCount > 0 { return true }
+        guard let key = try? tree.key(node.inode) else { return false }
+        return overlay.hasPending(node.isDirectory ? key.bytes + [UInt8(ascii: "/")] : key.bytes)
+    }
+
+    /// True when a listing that does not have the node must not take it away: it, or something below it, is not on S3 yet.
+    func mustStay(_ node: Node) -> Bool {
+        if isOwned(node) { return true }
+        return node.directory?.children.values.contains { tree[$0].map(mustStay) ?? false } ?? false
+    }
+
+    // MARK: Queue
+
+    func place(_ node: Node) -> Place? {
+        if node.isDirectory { return tree.keyPrefix(node.inode).map { Place(prefix: $0, name: nil) } }
+        return tree.keyPrefix(node.parent).map { Place(prefix: $0, name: node.name) }
+    }
+
+    /// What S3 is known to hold at a place: the version that a write replaces.
+    func precondition(_ place: Place) -> Precondition {
+        let known = place.name.map { base.object(place.prefix, $0) } ?? base.marker(place.prefix)
+        return known.map { .matches($0.version.eTag) } ?? .absent
+    }
+
+    func knownObject(_ place: Place) -> ObjectSummary? {
+        place.name.map { base.object(place.prefix, $0) } ?? base.marker(place.prefix)
+    }
+
+    mutating func setKnown(_ place: Place, _ object: ObjectSummary?) {
+        if let name = place.name {
+            base.set(place.prefix, name, to: object)
+        } else {
+            base.setMarker(place.prefix, to: object)
+        }
+    }
+
+    /// The latch of an intent, made when somebody first waits.
+    mutating func latch(_ id: IntentID) -> Latch<Void> {
+        if let latch = latches[id] { return latch }
+        let latch = Latch<Void>()
+        latches[id] = latch
+        if !overlay.committer.contains(id) { latch.resolve(.success(())) }
+        return latch
+    }
+
+    /// Queues the file's contents, once: a put that has not begun takes the newest anyway.
+    mutating func enqueuePut(_ inode: InodeNumber, now: Duration) throws(Errno) -> IntentID {
+        let node = try tree.node(inode)
+        let key = try tree.key(inode)
+        guard let place = place(node) else { throw .staleNFSFileHandle }
+        for (intent, isRunning) in overlay.committer.intents(for: key) where !isRunning && intent.inode == inode {
+            if intent.kind == .put { return intent.id }
+            if intent.kind == .metadata { _ = overlay.drop(intent) }
+        }
+        return overlay.add(.put, key: key, inode: inode, place: place, now: now)
+    }
+
+    /// Queues changed attributes. They wait a moment for the next change, unless contents are on their way anyway.
+    mutating func enqueueMetadata(_ inode: InodeNumber, now: Duration) throws(Errno) {
+        let node = try tree.node(inode)
+        guard node.isLinked, let place = place(node) else { return }
+        tree[inode]?.attributes.isDirty = true
+        if node.isDirectory {
+            guard inode != .root else { return }
+            try enqueueMarker(inode, now: now, delay: .milliseconds(500))
+            return
+        }
+        if node.file?.isDirty == true { return }
+        let key = try tree.key(inode)
+        let isQueued = overlay.committer.intents(for: key).contains { intent, isRunning in
+            !isRunning && intent.inode == inode && [.put, .metadata, .copy].contains(intent.kind)
+        }
+        if !isQueued {
+            _ = overlay.add(.metadata, key: key, inode: inode, place: place, now: now, delay: .milliseconds(500))
+        }
+    }
+
+    mutating func enqueueMarker(_ inode: InodeNumber, now: Duration, delay: Duration) throws(Errno) {
+        guard inode != .root, let node = tree[inode], let place = place(node) else { return }
+        guard let key = ObjectKey(place.prefix.bytes) else { throw .fileNameTooLong }
+        let isQueued = overlay.committer.intents(for: key).contains { $0.intent.kind == .marker && !$0.isRunning }
+        if !isQueued {
+            _ = overlay.add(.marker, key: key, inode: inode, place: place, now: now, delay: delay)
+        }
+    }
+
+    /// A directory that lost its last child keeps existing: its marker is written if it has none.
+    mutating func keepAlive(_ directory: InodeNumber, now: Duration) {
+        guard directory != .root, let state = tree[directory]?.directory, state.children.isEmpty, !state.hasMarker
+        else { return }
+        try? enqueueMarker(directory, now: now, delay: .seconds(1))
+    }
+}

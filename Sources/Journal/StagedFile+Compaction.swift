@@ -1,0 +1,122 @@
+import Disk
+import Logging
+import Synchronization
+import SystemPackage
+
+extension StagedFile {
+    /// Below this a log is not worth rewriting, bytes.
+    static let smallestCompaction: Int64 = 16 << 20
+
+    /// Rewrites the log when more than half of it is dead. The write that led here stands in the log already, so a
+    /// failure is no failure of the write: the old log goes on, and the next try waits until it has grown by half.
+    func compactIfWorthwhile(_ writer: inout LogWriter) {
+        guard writer.end > writer.compactionThreshold, contents.withLock({ $0.map.stagedCount }) < writer.end / 2 else {
+            return
+        }
+        do throws(Errno) {
+            try compact(&writer)
+        } catch {
+            writer.compactionThreshold = writer.end + writer.end / 2
+            store.logger.debug(
+                "A staged file's log was not compacted", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+
+    /// Writes what is alive to a new log, which takes the old one's name. The tail is in the log when this is called.
+    ///
+    /// The new log is on the disk before it gets the name, so that a crash finds one of the two, whole. Snapshots keep
+    /// the old one open. Readers are not held up: they see the old log until the new one is published.
+    func compact(_ writer: inout LogWriter) throws(Errno) {
+        let old = contents.withLock { $0 }
+        let temporary = path.removingLastComponent().appending(Store.temporaryName(of: path))
+        try Directory.remove(temporary)
+        var copy = try LogCopy(of: old, to: temporary, store)
+        do throws(Errno) {
+            try copy.run()
+            try copy.contents.log.file.syncData()
+            if writer.isDiscarded {
+                try Directory.remove(temporary)
+            } else {
+                try Directory.rename(temporary, to: path)
+            }
+        } catch {
+            try? Directory.remove(temporary)
+            throw error
+        }
+        // Until the directory is synced a crash may still find the old log, which has the same bytes.
+        writer.isNameDurable = writer.isDiscarded
+        writer.end = copy.end
+        writer.sequence = copy.sequence
+        writer.hasSyncFailed = false
+        writer.compactionThreshold = max(Self.smallestCompaction, copy.end)
+        contents.withLock { contents in
+            let generation = contents.generation
+            contents = copy.contents
+            contents.generation = generation
+        }
+    }
+}
+
+/// Copies the live bytes of one log to a new one, record by record.
+private struct LogCopy: ~Copyable {
+    private let old: Contents
+    private let store: StagedFile.Store
+    private(set) var contents: Contents
+    private(set) var end = Int64(Log.headByteCount)
+    private(set) var sequence: UInt64 = 1
+
+    init(of old: Contents, to path: FilePath, _ store: StagedFile.Store) throws(Errno) {
+        self.old = old
+        self.store = store
+        contents = Contents(try Log.create(path, baseSize: old.log.baseSize, store.key))
+    }
+
+    mutating func run() throws(Errno) {
+        // Cut first, grown after: what the base shows ends where it ended before.
+        if old.baseEnd < old.log.baseSize { try append(.size, offset: old.baseEnd, length: 0) }
+        var pieces: [Piece] = []
+        old.map.forEachPiece(in: 0..<Int64.max) { pieces.append($0) }
+        for piece in pieces {
+            switch piece.source {
+            case .zeros: try append(.zeros, offset: piece.start, length: piece.end - piece.start)
+            case .log(let run): try copy(piece.start..<piece.end, of: run)
+            }
+        }
+        if contents.size != old.size { try append(.size, offset: old.size, length: 0) }
+    }
+
+    private mutating func copy(_ range: Range<Int64>, of run: Run) throws(Errno) {
+        let limit = Int64(Record.payloadLimit)
+        let store = store
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: Record.payloadLimit) {
+            let count = min(limit, range.upperBound - start)
+            let record = Record(.data, sequence: sequence, offset: start, length: count)
+            let (new, old, position) = (contents.log, old.log, end)
+            try store.pool.withBuffer { (buffer) throws(Errno) in
+                let place = UnsafeMutableRawBufferPointer(rebasing: buffer[..<record.byteCount])
+                let payload = UnsafeMutableRawBufferPointer(rebasing: place[Record.headByteCount...])
+                try old.read(start..<start + count, of: run, into: payload, store.pool)
+                new.protect(record, UnsafeRawBufferPointer(payload), into: place)
+                try new.file.write(UnsafeRawBufferPointer(place), at: position)
+            }
+            take(record)
+        }
+    }
+
+    private mutating func append(_ kind: Record.Kind, offset: Int64, length: Int64) throws(Errno) {
+        let record = Record(kind, sequence: sequence, offset: offset, length: length)
+        let (log, position) = (contents.log, end)
+        try store.pool.withBuffer { (buffer) throws(Errno) in
+            let place = UnsafeMutableRawBufferPointer(rebasing: buffer[..<record.byteCount])
+            log.protect(record, .init(start: nil, count: 0), into: place)
+            try log.file.write(UnsafeRawBufferPointer(place), at: position)
+        }
+        take(record)
+    }
+
+    private mutating func take(_ record: Record) {
+        contents.apply(record, at: end)
+        end += Int64(record.byteCount)
+        sequence += 1
+    }
+}

@@ -1,0 +1,126 @@
+/// What a command asks of a running mount, over its control socket.
+///
+/// A frame is a length of four bytes, big-endian, then that many bytes of JSON. A client sends one request at a time; the
+/// answer is any number of `progress` replies and then one other.
+public enum ControlRequest: Codable, Sendable, Equatable {
+    /// Is anybody there? Answered by `done`.
+    case ping
+    /// Answered by `status`.
+    case status
+    /// Wait until S3 has everything, or everything at and below `path`, which is relative to the mount point. Answered by
+    /// `progress` as it goes, then `done`.
+    case sync(path: String?)
+    /// How much is still to be uploaded. Answered by one `progress`, then `done`.
+    case unmountProgress
+}
+
+public enum ControlReply: Codable, Sendable, Equatable {
+    case done
+    case status(MountStatus)
+    case progress(SyncProgress)
+    case failed(kind: MountFailure.Kind, message: String)
+}
+
+/// How far the upload of what is waiting has come.
+public struct SyncProgress: Codable, Sendable, Equatable {
+    /// Changes that S3 doesn't have yet.
+    public var pendingChanges: Int
+    /// Bytes of file content still to go.
+    public var pendingBytes: Int64
+    /// Bytes of file content that went since the request began.
+    public var sentBytes: Int64
+    /// The file that is going, relative to the mount point.
+    public var current: String?
+    /// Changes that S3 refuses for good.
+    public var failedChanges: Int
+
+    public init(
+        pendingChanges: Int, pendingBytes: Int64, sentBytes: Int64, current: String? = nil, failedChanges: Int = 0
+    ) {
+        self.pendingChanges = pendingChanges
+        self.pendingBytes = pendingBytes
+        self.sentBytes = sentBytes
+        self.current = current
+        self.failedChanges = failedChanges
+    }
+}
+
+/// What `cognitofs status` shows of one mount.
+public struct MountStatus: Codable, Sendable, Equatable {
+    public enum State: String, Codable, Sendable, CaseIterable {
+        case mounted
+        /// The session is over; what needs S3 fails until somebody signs in.
+        case needsSignIn
+        case offline
+        /// Unmounted, and finishing its uploads.
+        case draining
+    }
+
+    /// A file on its way to S3.
+    public struct Upload: Codable, Sendable, Equatable {
+        public var path: String
+        /// Sent so far, of `total`.
+        public var bytes: Int64
+        public var total: Int64
+
+        public init(path: String, bytes: Int64, total: Int64) {
+            self.path = path
+            self.bytes = bytes
+            self.total = total
+        }
+    }
+
+    /// A change that S3 refused for good.
+    public struct FailedChange: Codable, Sendable, Equatable {
+        public var path: String
+        public var reason: String
+
+        public init(path: String, reason: String) {
+            self.path = path
+            self.reason = reason
+        }
+    }
+
+    public var mountPoint: String
+    /// As it stands in the list of mounts.
+    public var source: String
+    /// Empty for credentials from the environment, as is `identityID`.
+    public var user: String
+    public var identityID: String
+    /// `s3://BUCKET/PREFIX`.
+    public var space: String
+    public var state: State
+    public var cacheBytes: Int64
+    public var cacheLimit: Int64
+    /// Changes that S3 doesn't have yet.
+    public var pending: Int
+    public var uploading: [Upload]
+    public var failed: [FailedChange]
+    /// Keys that can't be names, and so aren't shown.
+    public var hidden: Int
+    public var lastError: String?
+    public var pid: Int32
+    public var version: String
+
+    public init(
+        mountPoint: String, source: String, user: String, identityID: String, space: String, state: State,
+        cacheBytes: Int64, cacheLimit: Int64, pending: Int, uploading: [Upload], failed: [FailedChange], hidden: Int,
+        lastError: String?, pid: Int32, version: String
+    ) {
+        self.mountPoint = mountPoint
+        self.source = source
+        self.user = user
+        self.identityID = identityID
+        self.space = space
+        self.state = state
+        self.cacheBytes = cacheBytes
+        self.cacheLimit = cacheLimit
+        self.pending = pending
+        self.uploading = uploading
+        self.failed = failed
+        self.hidden = hidden
+        self.lastError = lastError
+        self.pid = pid
+        self.version = version
+    }
+}

@@ -1,0 +1,2 @@
+/// The version that `cognitofs --version`, `status` and requests name.
+public let programVersion = "0.1.0"

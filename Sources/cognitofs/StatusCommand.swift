@@ -1,0 +1,120 @@
+import ArgumentParser
+import MountRuntime
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show the mounts: user, space, cache, what is being uploaded, the last error.")
+
+    @Argument(help: "Only this mount.", completion: .directory)
+    var directory: String?
+
+    @Flag(help: "Write JSON: a list, or one object if a directory is given.")
+    var json = false
+
+    @Option(help: ArgumentHelp("The state directory of the mounts.", valueName: "directory"), completion: .directory)
+    var stateDir: String?
+
+    func run() throws {
+        let root = Mounts.stateRoot(stateDir)
+        guard let directory else {
+            let all = Mounts.all(stateRoot: root)
+            if json { return Console.line(try JSONText.of(all)) }
+            return Console.output(
+                all.isEmpty ? "Nothing is mounted.\n" : all.map(Self.text).joined(separator: "\n"))
+        }
+        let mountPoint = Mounts.absolute(directory) ?? directory
+        guard let client = Mounts.client(mountPoint, stateRoot: root) else { throw Self.notMounted(directory) }
+        let status = try client.status()
+        Console.output(json ? try JSONText.of(status) + "\n" : Self.text(status))
+    }
+
+    /// Says which of the several ways of not being mounted it is.
+    static func notMounted(_ directory: String) -> CommandFailure {
+        let mountPoint = Mounts.absolute(directory) ?? directory
+        let entry = Mounts.entries().last { $0.mountPoint == mountPoint }
+        return switch entry {
+        case .none: CommandFailure(.notMounted, "\(directory) is not mounted. `cognitofs status` lists the mounts.")
+        case .some(let entry) where !entry.isOurs:
+            CommandFailure(.notMounted, "\(directory) is a mount of \(entry.type), not of cognitofs.")
+        case .some:
+            CommandFailure(
+                .notMounted,
+                "The mount on \(directory) doesn't answer: its process has ended, or it is another user's. Unmount it with "
+                    + "`cognitofs umount \(directory)`.")
+        }
+    }
+
+    static func text(_ status: MountStatus) -> String {
+        var rows: [(name: String, value: String)] = [("state", Self.words(status.state)), ("space", status.space)]
+        if !status.user.isEmpty { rows.append(("user", "\(status.user)  (\(status.identityID))")) }
+        rows.append(("cache", "\(Amounts.bytes(status.cacheBytes)) of \(Amounts.bytes(status.cacheLimit))"))
+        rows.append(("to upload", status.pending == 0 ? "nothing" : Amounts.count(status.pending, "change")))
+        for upload in status.uploading {
+            rows.append(
+                ("uploading", "\(upload.path)  \(Amounts.bytes(upload.bytes)) of \(Amounts.bytes(upload.total))"))
+        }
+        for failed in status.failed { rows.append(("failed", "\(failed.path)  \(failed.reason)")) }
+        if status.hidden > 0 {
+            rows.append(("hidden", "\(Amounts.count(status.hidden, "key")) that can't be file names"))
+        }
+        if let error = status.lastError { rows.append(("last error", error)) }
+        rows.append(("process", "\(status.pid), version \(status.version)"))
+        return Console.printable("\(status.mountPoint)\n" + Columns.text(rows.map { ("  " + $0.name, $0.value) }))
+    }
+
+    private static func words(_ state: MountStatus.State) -> String {
+        switch state {
+        case .mounted: "mounted"
+        case .needsSignIn: "needs a sign-in: run `cognitofs login`"
+        case .offline: "no network"
+        case .draining: "unmounted, finishing uploads"
+        }
+    }
+}
+
+struct SyncCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sync", abstract: "Wait until S3 has every change, or every change at and below a path.")
+
+    @Argument(help: "A file or directory in a mount; everything in all mounts if not given.", completion: .file())
+    var path: String?
+
+    @Option(help: ArgumentHelp("The state directory of the mounts.", valueName: "directory"), completion: .directory)
+    var stateDir: String?
+
+    func run() throws {
+        let root = Mounts.stateRoot(stateDir)
+        let mounts = Mounts.all(stateRoot: root)
+        guard let path else {
+            for mount in mounts { try Self.wait(mount.mountPoint, nil, root) }
+            return
+        }
+        guard let absolute = Mounts.absolute(path) else {
+            throw CommandFailure(.notMounted, "\(path) doesn't exist. Check the path.")
+        }
+        let holding = mounts.filter { Self.below($0.mountPoint, absolute) != nil }
+            .max { $0.mountPoint.utf8.count < $1.mountPoint.utf8.count }
+        guard let mount = holding, let relative = Self.below(mount.mountPoint, absolute) else {
+            throw CommandFailure(
+                .notMounted, "\(path) is in no mount of cognitofs. `cognitofs status` lists the mounts.")
+        }
+        try Self.wait(mount.mountPoint, relative.isEmpty ? nil : relative, root)
+    }
+
+    /// `path` relative to `mountPoint`; nil if it isn't there.
+    static func below(_ mountPoint: String, _ path: String) -> String? {
+        if path == mountPoint { return "" }
+        return path.hasPrefix(mountPoint + "/") ? String(path.dropFirst(mountPoint.count + 1)) : nil
+    }
+
+    /// Shows progress until S3 has it.
+    static func wait(_ mountPoint: String, _ path: String?, _ root: String) throws(MountFailure) {
+        guard let client = Mounts.client(mountPoint, stateRoot: root) else { return }
+        var line = ProgressLine()
+        defer { line.finish() }
+        try client.sync(path: path) { progress in
+            line.show(progress)
+            return true
+        }
+    }
+}

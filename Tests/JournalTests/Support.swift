@@ -1,0 +1,127 @@
+import Disk
+import Glibc
+import Logging
+import Sealing
+import Synchronization
+import SystemPackage
+
+@testable import Journal
+
+/// A directory of a test's own, removed with what is in it when dropped.
+final class TemporaryDirectory: Sendable {
+    let path: FilePath
+
+    init() throws(Errno) {
+        path = FilePath("/tmp/journal-\(Hex16.random())")
+        try Directory.create(path)
+    }
+
+    deinit { Self.remove(path) }
+
+    private static func remove(_ path: FilePath) {
+        for name in (try? Directory.names(path)) ?? [] {
+            let child = path.appending(name)
+            if unlink(child.string) != 0 { remove(child) }
+        }
+        try? Directory.removeEmpty(path)
+    }
+}
+
+enum Hex16 {
+    static func random() -> String { String(UInt64.random(in: 0 ... .max), radix: 16) }
+}
+
+func makeStore(_ directory: TemporaryDirectory, key: SealingKey?) throws -> StagedFile.Store {
+    try StagedFile.Store(
+        directory: directory.path, key: key, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+}
+
+/// Repeatable randomness: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
+struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        bytes.withUnsafeMutableBytes { buffer in
+            for at in stride(from: 0, to: count - 7, by: 8) {
+                buffer.storeBytes(of: next(), toByteOffset: at, as: UInt64.self)
+            }
+            for at in (count & ~7)..<count { buffer[at] = UInt8(truncatingIfNeeded: next()) }
+        }
+        return bytes
+    }
+}
+
+/// What staged files and snapshots have in common.
+protocol Readable {
+    var size: Int64 { get }
+    func extents(_ range: Range<Int64>) -> [StagedFile.Extent]
+    func read(_ range: Range<Int64>, into destination: UnsafeMutableRawBufferPointer) throws(Errno)
+}
+extension StagedFile: Readable {}
+extension StagedFile.Snapshot: Readable {}
+
+extension Readable {
+    func bytes(_ range: Range<Int64>) throws(Errno) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0xEE, count: range.count)
+        let result: Result<Void, Errno> = bytes.withUnsafeMutableBytes { buffer in
+            Result { () throws(Errno) in try read(range, into: buffer) }
+        }
+        try result.get()
+        return bytes
+    }
+
+    /// The file's bytes in `range`, with the base's from `base`; checks that the extents have no gap.
+    func contents(_ range: Range<Int64>, base: [UInt8]) throws -> [UInt8] {
+        var result: [UInt8] = []
+        let cut = range.clamped(to: 0..<size)
+        var next = cut.lowerBound
+        for extent in extents(range) {
+            let part: Range<Int64>
+            switch extent {
+            case .staged(let range):
+                part = range
+                result += try bytes(range)
+            case .zeros(let range):
+                part = range
+                result += [UInt8](repeating: 0, count: range.count)
+            case .base(let range):
+                part = range
+                result += base[Int(range.lowerBound)..<Int(range.upperBound)]
+            }
+            guard part.lowerBound == next, !part.isEmpty else { throw Errno.invalidArgument }
+            next = part.upperBound
+        }
+        guard next == cut.upperBound || cut.isEmpty else { throw Errno.invalidArgument }
+        return result
+    }
+
+    func all(base: [UInt8] = []) throws -> [UInt8] { try contents(0..<size, base: base) }
+}
+
+extension StagedFile {
+    func write(_ bytes: [UInt8], at offset: Int64) throws(Errno) {
+        let result: Result<Void, Errno> = bytes.withUnsafeBytes { buffer in
+            Result { () throws(Errno) in try write(buffer, at: offset) }
+        }
+        try result.get()
+    }
+
+    /// Rewrites the log now, whatever its length.
+    func compactNow() throws(Errno) {
+        let result: Result<Void, Errno> = writer.withLock { writer in
+            Result { () throws(Errno) in
+                try flushTail(&writer)
+                try compact(&writer)
+            }
+        }
+        try result.get()
+    }
+}

@@ -1,0 +1,148 @@
+"""Fixtures of the mount tests, and the rule that every test body runs in a child with a deadline."""
+
+import itertools
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import child, places, sweep
+from harness.aws import LocalAWS
+from harness.person import People, Person
+from harness.proxy import Proxy
+
+
+def pytest_configure(config):
+    if os.geteuid() != 0:
+        raise pytest.UsageError("the mount tests are run by root: they make users, loop devices and mounts")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs the test's body in a child, as the person whose mount it uses."""
+    marker = pyfuncitem.get_closest_marker("within")
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    owner = pyfuncitem.funcargs.get("space")
+    try:
+        child.call(
+            lambda: pyfuncitem.obj(**arguments) and None,
+            within=marker.args[0] if marker else 30.0,
+            describe=lambda _: describe_failure(pyfuncitem),
+            before=owner.person.become if owner else None,
+        )
+    except child.Failed as failure:
+        pytest.fail(str(failure), pytrace=False)
+    return True
+
+
+def describe_failure(item):
+    """What pytest would show of the exception, from the test's own line on."""
+    caught = pytest.ExceptionInfo.from_current()
+    caught.traceback = caught.traceback.cut(path=item.path)
+    return str(caught.getrepr(style="short" if item.config.option.tbstyle == "short" else "long", abspath=False, chain=False))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Adds the daemons' logs to the report of a test that failed."""
+    report = (yield).get_result()
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            owner = getattr(value, "person", value)
+            for one in owner if isinstance(owner, (list, People)) else [owner]:
+                if isinstance(one, Person):
+                    for name, text in one.logs().items():
+                        report.sections.append((f"{name} of {one.root}", text))
+
+
+@pytest.fixture(scope="session")
+def binary():
+    return places.binary()
+
+
+@pytest.fixture(scope="session")
+def aws(binary):
+    """One local AWS for the whole run; every test works with accounts of its own."""
+    state = places.folder()
+    local = LocalAWS(state, places.free_port())
+    local.start()
+    yield local
+    local.stop()
+    places.remove(state)
+
+
+@pytest.fixture
+def bucket(aws):
+    """The app's bucket, as its owner sees it."""
+    return aws.bucket
+
+
+@pytest.fixture(scope="module")
+def wire(aws):
+    """A wire between the mounts of a module and the server, that notes requests and can fail."""
+    folder = places.folder()
+    proxy = Proxy(aws.port, folder)
+    yield proxy
+    proxy.close()
+    places.remove(folder)
+
+
+@pytest.fixture
+def people(aws):
+    """Persons for one test: `people()` is a new account, signed in."""
+    made = People(aws)
+    yield made
+    made.leave()
+
+
+@pytest.fixture
+def person(people):
+    return people()
+
+
+@pytest.fixture(scope="module")
+def space(aws):
+    """A signed-in person's mount that the tests of a module share. `space.path` is the directory."""
+    made = People(aws)
+    try:
+        yield made(mount__freshness=1).mount()
+    finally:
+        made.leave()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def here(space, request):
+    """A new directory of the test's own on the shared mount."""
+    path = Path(space.path) / f"{next(_numbers)}-{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())[:50]}"
+    child.call(os.mkdir, path, before=space.person.become)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ordinary():
+    """(uid, gid) of an ordinary user of this machine, made for the run."""
+    name = "cognitofs-test"
+    subprocess.run(["userdel", "-f", name], capture_output=True)
+    subprocess.run(["useradd", "-M", "-d", "/nonexistent", "-s", "/bin/sh", "-U", name], check=True, capture_output=True)
+    mode = os.stat("/dev/fuse").st_mode & 0o777
+    os.chmod("/dev/fuse", 0o666)
+    import pwd
+
+    entry = pwd.getpwnam(name)
+    yield entry.pw_uid, entry.pw_gid
+    os.chmod("/dev/fuse", mode)
+    subprocess.run(["userdel", "-f", name], capture_output=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left():
+    """After the run no mount of it may be left."""
+    before = {entry[0] for entry in sweep.mount_table()}
+    yield
+    left = {entry[0] for entry in sweep.mount_table() if entry[1].startswith("fuse")} - before
+    assert not left, f"still mounted: {left}"
