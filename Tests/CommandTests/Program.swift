@@ -106,8 +106,12 @@ struct Program {
         if let terminal {
             for number: Int32 in 0...2 { posix_spawn_file_actions_addopen(&actions, number, terminal, O_RDWR, 0) }
         }
+        // The threads of tests block signals, and a program would inherit that.
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
         // 0x80 is POSIX_SPAWN_SETSID.
-        posix_spawnattr_setflags(&attributes, setsid ? 0x80 : 0)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK) | (setsid ? 0x80 : 0))
         var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         var variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for word in words + variables { free(word) } }
@@ -147,7 +151,8 @@ final class Typist {
         // posix_openpt(3) and its kin are hidden by Glibc's header: TIOCSPTLCK unlocks, TIOCGPTN numbers (ioctl_tty(2)).
         master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
         var (unlock, number): (Int32, UInt32) = (0, 0)
-        try #require(master >= 0 && ioctl(master, 0x4004_5431, &unlock) == 0 && ioctl(master, 0x8004_5430, &number) == 0)
+        try #require(master >= 0)
+        try #require(ioctl(master, 0x4004_5431, &unlock) == 0 && ioctl(master, 0x8004_5430, &number) == 0)
         let name = "/dev/pts/\(number)"
         pid = try Program.spawn(
             Program.path, ["cognitofs"] + arguments, room.environment, terminal: name, setsid: true)
