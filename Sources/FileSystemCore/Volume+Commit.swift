@@ -142,7 +142,7 @@ extension Volume {
         }
         do throws(ObjectStoreError) {
             let details = try await store.head(location.key, .metadata)
-            update { $0.takeOver(details, inode) }
+            update { $0.takeOver(details.attributes, details.summary.version.eTag, inode) }
         } catch {
             guard error.code == .notFound || error.code == .accessDenied else { throw error }
         }
@@ -189,6 +189,8 @@ extension Volume {
         do throws(ObjectStoreError) {
             try await store.delete(intent.key, precondition, .metadata)
         } catch {
+            // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the next look.
+            if error.code == .preconditionFailed { return update { $0.forgetListing(intent.place.prefix) } }
             guard error.code == .notFound else { throw error }
         }
         update { state in

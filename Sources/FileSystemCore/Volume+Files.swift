@@ -177,9 +177,13 @@ extension Volume {
         guard let file = node.file, let identity = file.identity, file.location != nil else { return nil }
         let inode = node.inode
         let size = file.baseSize
-        return ContentReader.Source(identity: identity, size: size) { [weak self] in
+        var source = ContentReader.Source(identity: identity, size: size) { [weak self] in
             try? self?.look { state throws(Errno) in state.tree[inode]?.file?.location }
         }
+        if node.attributes.stored == nil {
+            source.noteAttributes = { [weak self] in self?.takeOver($0, identity, inode) }
+        }
+        return source
     }
 }
 
