@@ -2,7 +2,7 @@
 
 import errno
 import mmap
-import multiprocessing
+import multiprocessing.synchronize
 import os
 import random
 

@@ -110,7 +110,8 @@ class Person:
         return self.start(command, where, within)
 
     def start(self, command, where, within=30, environment=None, prefix=None):
-        if not where.exists():
+        # Asked of the folder above: a dead mount point, or another user's, does not answer.
+        if where.name not in os.listdir(where.parent):
             where.mkdir()
             os.chown(where, self.uid, self.gid)
         log = self.root / f"mount{self.count}.log"
