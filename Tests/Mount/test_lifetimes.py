@@ -13,9 +13,9 @@ from harness.child import Background
 from harness.person import People
 from harness.syscalls import read_all
 
-LENGTH = 64 << 20
+LENGTH = 56 << 20
 RATE = 900_000  # bytes a second on the wire: the work outlasts several renewals
-WORK = 75  # seconds
+WORK = 66  # seconds
 
 
 @pytest.fixture(scope="module")
