@@ -110,9 +110,11 @@ class Person:
         return self.start(command, where, within)
 
     def start(self, command, where, within=30, environment=None, prefix=None):
-        if not where.exists():
+        # Asked of the folder above: a dead mount point, or another user's, does not answer.
+        if where.name not in os.listdir(where.parent):
             where.mkdir()
             os.chown(where, self.uid, self.gid)
+        before = {entry[4] for entry in sweep.mounts_at(where)}
         log = self.root / f"mount{self.count}.log"
         with open(log, "ab") as out:
             process = subprocess.Popen(
@@ -120,7 +122,7 @@ class Person:
                 env=environment or self.environment, **self.privileges,
             )  # fmt: skip
         mounted = Mounted(self, where, process, log, prefix or (self.account and self.account.prefix))
-        mounted.wait_ready(within)
+        mounted.wait_ready(within, before)
         return mounted
 
 
@@ -169,9 +171,10 @@ class Mounted:
         """The object key of a path on this mount."""
         return self.prefix + os.path.relpath(path, self.path)
 
-    def wait_ready(self, within=30):
+    def wait_ready(self, within, before):
+        """Until there is a mount that was not there `before` (a dead one may have been), and it answers."""
         limit = time.monotonic() + within
-        while not sweep.is_mounted(self.path):
+        while not {entry[4] for entry in sweep.mounts_at(self.path)} - before:
             if self.process.poll() is not None:
                 raise AssertionError(f"mount ended with {self.process.returncode}:\n{self.log.read_text(errors='replace')}")
             if time.monotonic() > limit:
