@@ -89,6 +89,7 @@ let package = Package(
             resources: [.embedInCode("Resources/srp-vectors.json"), .embedInCode("Resources/local_pool.py")]),
         tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
         tests("ObjectStore", ["Bytes"]),
+        tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Disk", "Bytes", log, system]),
         tests(
             "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
             resources: [

@@ -3,9 +3,10 @@ import ObjectStore
 
 /// Decides which intent runs when. A state machine: events in, actions out, no I/O, clock or randomness of its own.
 ///
-/// Two intents run at once unless they share a key; those that share one keep the order in which they were added.
-/// At most `width` run at once. A transient failure is tried again with growing pauses for as long as the mount lives;
-/// what S3 refuses for good stays, failed, at the head of its keys until a later change takes its place or it is dropped.
+/// Two intents run at once unless they share a key; those that share one keep the order in which they were added. A
+/// delete that requires another intent also waits for that. At most `width` run at once. A transient failure is tried
+/// again with growing pauses for as long as the mount lives; what S3 refuses for good stays, failed, at the head of its
+/// keys until it is retried or dropped.
 struct Committer: Sendable {
     enum Action: Sendable {
         case run(Intent)
@@ -19,6 +20,8 @@ struct Committer: Sendable {
 
     enum Result: Sendable {
         case done
+        /// The same once more, on what is known now.
+        case again
         case failed(ObjectStoreError)
     }
 
@@ -44,6 +47,10 @@ struct Committer: Sendable {
     private var items: [IntentID: Item] = [:]
     /// For each key, the intents that name it, oldest first.
     private var queues: [ObjectKey: [IntentID]] = [:]
+    /// Who waits for an intent because it requires it.
+    private var dependents: [IntentID: [IntentID]] = [:]
+    /// When `tick` has been asked for and has not come yet.
+    private var wakeAt: Duration?
     private var runningCount = 0
     private var nextID: UInt64 = 1
 
@@ -54,39 +61,51 @@ struct Committer: Sendable {
     func hasIntents(for key: ObjectKey) -> Bool { queues[key] != nil }
     func contains(_ id: IntentID) -> Bool { items[id] != nil }
 
-    var intents: [(intent: Intent, isRunning: Bool, failure: ObjectStoreError?)] {
+    var intents: [(intent: Intent, isRunning: Bool, isHeld: Bool, failure: ObjectStoreError?)] {
         items.values.sorted { $0.intent.id < $1.intent.id }.map { item in
             switch item.phase {
-            case .queued: (item.intent, false, item.lastError)
-            case .running: (item.intent, true, item.lastError)
-            case .failed(let error): (item.intent, false, error)
+            case .queued: (item.intent, false, item.isHeld, item.lastError)
+            case .running: (item.intent, true, item.isHeld, item.lastError)
+            case .failed(let error): (item.intent, false, item.isHeld, error)
             }
         }
     }
+
+    func intent(_ id: IntentID) -> Intent? { items[id]?.intent }
 
     /// The last trouble that an intent met, while it is still queued.
     func lastError(_ id: IntentID) -> ObjectStoreError? { items[id]?.lastError }
 
     // MARK: Events
 
-    /// Adds a change. `delay`: how long it may wait for another change to take its place.
+    /// Adds a change. `delay`: how long it may wait for another change to take its place. What it replaces, which must not
+    /// be running, goes, and what required that requires the new one; `impossible` would then wait for itself and must be
+    /// dropped.
     mutating func add(
         _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
-        requires: IntentID? = nil, now: Duration, delay: Duration = .zero, isHeld: Bool = false
-    ) -> (id: IntentID, replaced: [Intent], actions: [Action]) {
+        requires: IntentID? = nil, replacing: [IntentID] = [], now: Duration, delay: Duration = .zero,
+        isHeld: Bool = false
+    ) -> (id: IntentID, impossible: [Intent], actions: [Action]) {
         let intent = Intent(
             id: IntentID(value: nextID), kind: kind, key: key, source: source, inode: inode,
             requires: requires, place: place)
         nextID += 1
-        let replaced = dropFailures(of: intent.keys)
+        if let requires, items[requires] != nil { dependents[requires, default: []].append(intent.id) }
         items[intent.id] = Item(intent: intent, phase: .queued(notBefore: now + delay), isHeld: isHeld)
         for key in intent.keys {
             queues[key, default: []].append(intent.id)
             // A held intent gives way to a newer change of its key.
             if let first = queues[key]?.first, first != intent.id { consider(first) }
         }
+        var impossible: [Intent] = []
+        for old in replacing {
+            let waiting = dependents.removeValue(forKey: old) ?? []
+            remove(old)
+            dependents[old] = waiting
+            impossible += require(intent.id, insteadOf: old)
+        }
         consider(intent.id)
-        return (intent.id, replaced, replaced.map { .settled($0.id, nil) } + next(now: now))
+        return (intent.id, impossible, next(now: now))
     }
 
     mutating func finished(_ id: IntentID, _ result: Result, now: Duration, jitter: Double) -> [Action] {
@@ -96,6 +115,13 @@ struct Committer: Sendable {
         case .done:
             remove(id)
             return [.settled(id, nil)] + next(now: now)
+        case .again:
+            // Somebody else's change is behind this: one who changes it all the time must not keep us busy.
+            item.attempts += 1
+            item.phase = .queued(notBefore: item.attempts < 3 ? now : now + Self.pause(after: item.attempts, jitter: jitter))
+            items[id] = item
+            consider(id)
+            return next(now: now)
         case .failed(let error) where error.isTransient || error.code == .signInNeeded || error.code == .cancelled:
             item.attempts += 1
             item.lastError = error
@@ -111,7 +137,10 @@ struct Committer: Sendable {
         }
     }
 
-    mutating func tick(now: Duration) -> [Action] { next(now: now) }
+    mutating func tick(now: Duration) -> [Action] {
+        if let time = wakeAt, time <= now { wakeAt = nil }
+        return next(now: now)
+    }
 
     /// Makes everything due now: somebody wants to know that S3 has it, or the network came back.
     mutating func hurry(now: Duration, retryFailed: Bool = false) -> [Action] {
@@ -124,6 +153,68 @@ struct Committer: Sendable {
             consider(id)
         }
         return next(now: now)
+    }
+
+    /// Makes an intent, and everything that stands before it, due now, also what S3 refused before: somebody waits, and is
+    /// told how it ends.
+    mutating func expedite(_ id: IntentID, now: Duration) -> [Action] {
+        var found: Set<IntentID> = [id]
+        var waiting = [id]
+        while let next = waiting.popLast() {
+            guard let item = items[next] else { continue }
+            switch item.phase {
+            case .queued(let notBefore) where notBefore > now: items[next]?.phase = .queued(notBefore: now)
+            case .failed: items[next]?.phase = .queued(notBefore: now)
+            case .queued, .running: break
+            }
+            consider(next)
+            let before = item.intent.keys.flatMap { (queues[$0] ?? []).prefix { $0 != next } }
+            for other in before + (item.intent.requires.map { [$0] } ?? []) where found.insert(other).inserted {
+                waiting.append(other)
+            }
+        }
+        return self.next(now: now)
+    }
+
+    /// Gives a running intent another key to write, behind what is queued there.
+    mutating func move(_ id: IntentID, to key: ObjectKey, _ place: Place) {
+        guard var item = items[id], item.phase.isRunning, item.intent.key != key else { return }
+        let old = Set(item.intent.keys)
+        item.intent.move(to: key, place)
+        items[id] = item
+        for key in item.intent.keys where !old.contains(key) { queues[key, default: []].append(id) }
+        for key in old.subtracting(item.intent.keys) { leave(key, id) }
+    }
+
+    /// What required `old` requires `new` instead. Those that `new` itself has to wait for cannot: they are returned and
+    /// must be dropped.
+    mutating func require(_ new: IntentID, insteadOf old: IntentID) -> [Intent] {
+        let behind = Set(blockers(of: new))
+        var impossible: [Intent] = []
+        for id in dependents.removeValue(forKey: old) ?? [] where id != new {
+            guard let item = items[id] else { continue }
+            if behind.contains(id) {
+                impossible.append(item.intent)
+            } else {
+                items[id]?.intent.requires = new
+                dependents[new, default: []].append(id)
+            }
+        }
+        return impossible
+    }
+
+    /// All that has to end before an intent can run.
+    private func blockers(of id: IntentID) -> [IntentID] {
+        var found: Set<IntentID> = []
+        var waiting = [id]
+        while let next = waiting.popLast() {
+            guard let intent = items[next]?.intent else { continue }
+            let before = intent.keys.flatMap { (queues[$0] ?? []).prefix { $0 != next } }
+            for other in before + (intent.requires.map { [$0] } ?? []) where found.insert(other).inserted {
+                waiting.append(other)
+            }
+        }
+        return Array(found)
     }
 
     /// Drops an intent that has not begun. False when it is running, or gone.
@@ -156,22 +247,12 @@ struct Committer: Sendable {
     /// What may run, by when; may hold entries that no longer count.
     private var delayed = Heap<Due>()
 
-    /// A failed change of the same keys gives way to the new one, and takes with it what depended on it.
-    private mutating func dropFailures(of keys: [ObjectKey]) -> [Intent] {
-        var dropped: [Intent] = []
-        for id in keys.flatMap({ queues[$0] ?? [] }) {
-            guard let item = items[id], case .failed = item.phase else { continue }
-            dropped += dropWithDependents(id)
-        }
-        return dropped
-    }
-
     /// Gives up an intent that is not running, and the delete of its source with it: the source is the only copy then.
     mutating func dropWithDependents(_ id: IntentID) -> [Intent] {
         guard let item = items[id], !item.phase.isRunning else { return [] }
-        let dependents = item.intent.keys.flatMap { queues[$0] ?? [] }.filter { items[$0]?.intent.requires == id }
+        let given = dependents.removeValue(forKey: id) ?? []
         remove(id)
-        return [item.intent] + dependents.flatMap { dropWithDependents($0) }
+        return [item.intent] + given.flatMap { dropWithDependents($0) }
     }
 
     /// The intent and all that cannot run before it.
@@ -180,27 +261,34 @@ struct Committer: Sendable {
         var waiting = [id]
         while let next = waiting.popLast() {
             for key in items[next]?.intent.keys ?? [] {
-                for other in queues[key] ?? [] where other > next && found.insert(other).inserted {
+                for other in (queues[key] ?? []).drop(while: { $0 != next }) where found.insert(other).inserted {
                     waiting.append(other)
                 }
             }
+            for other in dependents[next] ?? [] where found.insert(other).inserted { waiting.append(other) }
         }
         return found.sorted()
     }
 
     private mutating func remove(_ id: IntentID) {
         guard let item = items.removeValue(forKey: id) else { return }
-        for key in item.intent.keys {
-            queues[key]?.removeAll { $0 == id }
-            if let first = queues[key]?.first { consider(first) } else { queues[key] = nil }
-        }
+        for key in item.intent.keys { leave(key, id) }
+        for other in dependents.removeValue(forKey: id) ?? [] { consider(other) }
+    }
+
+    private mutating func leave(_ key: ObjectKey, _ id: IntentID) {
+        queues[key]?.removeAll { $0 == id }
+        if let first = queues[key]?.first { consider(first) } else { queues[key] = nil }
+    }
+
+    /// True when nothing stands before an intent.
+    private func isFree(_ intent: Intent) -> Bool {
+        intent.keys.allSatisfy { queues[$0]?.first == intent.id } && intent.requires.map { items[$0] == nil } ?? true
     }
 
     /// Notes an intent that stands first at each of its keys, so that `next` finds it without a search.
     private mutating func consider(_ id: IntentID) {
-        guard let item = items[id], case .queued(let notBefore) = item.phase,
-            item.intent.keys.allSatisfy({ queues[$0]?.first == id })
-        else { return }
+        guard let item = items[id], case .queued(let notBefore) = item.phase, isFree(item.intent) else { return }
         if item.isHeld, item.intent.keys.allSatisfy({ (queues[$0]?.count ?? 0) < 2 }) { return }
         delayed.insert(Due(at: notBefore, id: id))
     }
@@ -210,13 +298,16 @@ struct Committer: Sendable {
         var actions: [Action] = []
         while runningCount < width, let due = delayed.min {
             guard due.at <= now else {
-                actions.append(.wake(at: due.at))
+                if wakeAt.map({ due.at < $0 }) ?? true {
+                    wakeAt = due.at
+                    actions.append(.wake(at: due.at))
+                }
                 break
             }
             delayed.removeMin()
             // An entry may be out of date: dropped, hurried, or already running.
             guard let item = items[due.id], case .queued(let notBefore) = item.phase, notBefore <= now,
-                item.intent.keys.allSatisfy({ queues[$0]?.first == due.id })
+                isFree(item.intent)
             else { continue }
             items[due.id]?.phase = .running
             runningCount += 1

@@ -49,10 +49,11 @@ struct EntryName: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// The name with `text` put before its extension, cut so that it stays a name.
     func inserting(_ text: String) -> EntryName {
-        let (stem, suffix) = (bytes[..<extensionStart], bytes[extensionStart...])
-        var room = max(Self.maximumByteCount - text.utf8.count - suffix.count, 1)
-        while room < stem.count, room > 1, stem[room] & 0xC0 == 0x80 { room -= 1 }
-        let cut = Array(stem.prefix(room)) + Array(text.utf8) + Array(suffix)
-        return EntryName(cut.prefix(Self.maximumByteCount)) ?? self
+        // What follows the last dot of a long title is no extension.
+        let start = bytes.count - extensionStart <= 32 ? extensionStart : bytes.count
+        let (stem, suffix) = (bytes[..<start], bytes[start...])
+        var room = max(Self.maximumByteCount - text.utf8.count - suffix.count, 0)
+        while room < stem.count, room > 0, stem[room] & 0xC0 == 0x80 { room -= 1 }
+        return EntryName(Array(stem.prefix(room)) + Array(text.utf8) + Array(suffix)) ?? self
     }
 }

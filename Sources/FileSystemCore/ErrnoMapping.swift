@@ -2,6 +2,9 @@ import ObjectStore
 import SystemPackage
 
 extension ObjectStoreError {
+    /// EKEYEXPIRED, which swift-system does not name.
+    static let keyExpired = Errno(rawValue: 127)
+
     /// What a program sees (docs/SEMANTICS.md §8).
     var errno: Errno {
         switch code {
@@ -9,7 +12,7 @@ extension ObjectStoreError {
         case .notFound, .noSuchUpload: .noSuchFileOrDirectory
         case .noSuchBucket: Errno(rawValue: 19)  // ENODEV, which swift-system does not name
         case .preconditionFailed, .sourceChanged: .staleNFSFileHandle
-        case .signInNeeded: Errno(rawValue: 127)  // EKEYEXPIRED, which swift-system does not name
+        case .signInNeeded: Self.keyExpired
         case .unreachable: .networkUnreachable
         case .unavailable: .resourceBusy
         case .corrupted, .invalidAnswer: .ioError

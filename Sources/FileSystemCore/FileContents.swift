@@ -27,8 +27,13 @@ struct FileContents: Sendable {
     /// Reads a range into memory. Staged bytes are authenticated as they are opened: damaged ones are never sent.
     func bytes(_ range: Range<Int64>) async throws(ObjectStoreError) -> ByteSlice {
         let buffer = ByteBuffer(capacity: range.count)
+        let extents = extents(range)
+        // A file that is being cut has fewer bytes than were announced: the rest reads as zeros.
+        let held = extents.reduce(0) { $0 + $1.byteCount }
+        UnsafeMutableRawBufferPointer(rebasing: buffer.writable[min(held, range.count)...])
+            .initializeMemory(as: UInt8.self, repeating: 0)
         do throws(Errno) {
-            for extent in extents(range) {
+            for extent in extents {
                 switch extent {
                 case .staged(let part):
                     try snapshot?.read(part, into: target(buffer, part, range))
@@ -42,6 +47,9 @@ struct FileContents: Sendable {
             switch error {
             case .networkUnreachable: throw ObjectStoreError(.unreachable, "the unchanged part could not be read")
             case .resourceBusy: throw ObjectStoreError(.unavailable, "the unchanged part could not be read")
+            case .permissionDenied: throw ObjectStoreError(.accessDenied, "the unchanged part may not be read")
+            case ObjectStoreError.keyExpired:
+                throw ObjectStoreError(.signInNeeded, "the unchanged part could not be read: sign in again")
             case .staleNFSFileHandle:
                 throw ObjectStoreError(.sourceChanged, "the file was replaced elsewhere while it was being changed here")
             default:
@@ -66,5 +74,13 @@ struct FileContents: Sendable {
     ) -> UnsafeMutableRawBufferPointer {
         let start = Int(part.lowerBound - range.lowerBound)
         return UnsafeMutableRawBufferPointer(rebasing: buffer.writable[start..<start + part.count])
+    }
+}
+
+extension StagedFile.Extent {
+    fileprivate var byteCount: Int {
+        switch self {
+        case .staged(let range), .zeros(let range), .base(let range): range.count
+        }
     }
 }

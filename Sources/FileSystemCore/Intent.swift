@@ -23,16 +23,23 @@ struct Intent: Sendable {
 
     let id: IntentID
     let kind: Kind
-    /// The key that is written.
-    let key: ObjectKey
+    /// The key that is written. A conflict may give it another one while it runs.
+    private(set) var key: ObjectKey
     /// The key that is read besides: a copy's source.
     let source: ObjectKey?
     /// The node whose state is stored. For a delete, the node that had the key, if it is still open.
     let inode: InodeNumber?
-    /// The copy without which this delete would lose the only bytes: given up when that is given up.
-    let requires: IntentID?
+    /// The put or copy without which this delete would lose the only bytes: runs after it, and is given up when that is
+    /// given up.
+    var requires: IntentID?
     /// Where the key stands in the view's terms, for base and for the refresher.
-    let place: Place
+    private(set) var place: Place
+
+    /// Gives it another key to write.
+    mutating func move(to key: ObjectKey, _ place: Place) {
+        self.key = key
+        self.place = place
+    }
 
     /// The keys whose other intents must keep their order with this one.
     var keys: [ObjectKey] { source.map { $0 == key ? [key] : [key, $0] } ?? [key] }

@@ -82,8 +82,17 @@ struct NodeAttributes: Sendable {
     var isDirty = false
     /// Somebody set the modification time on purpose: it is stored even where LastModified would say about the same.
     var hasExplicitTime = false
-    /// Somebody set mode, owner, time or extended attributes here: a HEAD that comes later must not take them back.
-    var isOverridden = false
+    /// What was set here: a HEAD that comes later must not take it back.
+    var overridden: Fields = []
+
+    struct Fields: OptionSet, Sendable {
+        let rawValue: UInt8
+        static let mode = Fields(rawValue: 1)
+        static let uid = Fields(rawValue: 2)
+        static let gid = Fields(rawValue: 4)
+        static let time = Fields(rawValue: 8)
+        static let all: Fields = [.mode, .uid, .gid, .time]
+    }
 }
 
 /// The contents of a file: clean bytes on S3, changed bytes staged on this disk, or both.

@@ -9,6 +9,8 @@ struct Overlay: Sendable {
     /// Counts changes and commits; never goes back.
     private(set) var changeNumber: UInt64 = 1
     private var lastChanges: [[UInt8]: UInt64] = [:]
+    /// Old changes are forgotten when there are more than this.
+    private var pruneCount = 10_000
     private var pendingCounts: [[UInt8]: Int] = [:]
     /// What to do when the lock is let go, in order.
     private(set) var actions: [Committer.Action] = []
@@ -28,7 +30,7 @@ struct Overlay: Sendable {
     mutating func note(_ key: ObjectKey) {
         changeNumber += 1
         for prefix in Self.selfAndAncestors(key.bytes) { lastChanges[prefix] = changeNumber }
-        if lastChanges.count > 10_000 { prune() }
+        if lastChanges.count > pruneCount { prune() }
     }
 
     /// True when a listing that began at `start` says nothing reliable about `key` (or, with a `/` at its end, about
@@ -52,19 +54,21 @@ struct Overlay: Sendable {
 
     mutating func add(
         _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
-        requires: IntentID? = nil, now: Duration, delay: Duration = .zero, isHeld: Bool = false
+        requires: IntentID? = nil, replacing: [Intent] = [], now: Duration, delay: Duration = .zero, isHeld: Bool = false
     ) -> IntentID {
-        let (id, replaced, more) = committer.add(
-            kind, key: key, source: source, inode: inode, place: place, requires: requires, now: now, delay: delay,
-            isHeld: isHeld)
-        for intent in replaced { settle(intent) }
-        for prefix in Self.selfAndAncestors(key.bytes) { pendingCounts[prefix, default: 0] += 1 }
+        let (id, impossible, more) = committer.add(
+            kind, key: key, source: source, inode: inode, place: place, requires: requires,
+            replacing: replacing.map(\.id), now: now, delay: delay, isHeld: isHeld)
+        for intent in replacing { settle(intent) }
+        for intent in impossible { _ = drop(intent) }
+        count(key, 1)
         note(key)
         actions += more
         return id
     }
 
     mutating func finished(_ intent: Intent, _ result: Committer.Result, now: Duration, jitter: Double) {
+        let intent = committer.intent(intent.id) ?? intent
         actions += committer.finished(intent.id, result, now: now, jitter: jitter)
         settle(intent)
     }
@@ -85,6 +89,23 @@ struct Overlay: Sendable {
         }
     }
 
+    /// Gives a running intent another key to write.
+    mutating func move(_ intent: Intent, to key: ObjectKey, _ place: Place) {
+        count(intent.key, -1)
+        note(intent.key)
+        committer.move(intent.id, to: key, place)
+        count(key, 1)
+        note(key)
+    }
+
+    /// What required `old` requires `new` from now on. What would wait for itself then is dropped: an old object stays.
+    mutating func require(_ new: IntentID, insteadOf old: IntentID) {
+        for intent in committer.require(new, insteadOf: old) { _ = drop(intent) }
+    }
+
+    /// Makes an intent and what stands before it due now.
+    mutating func expedite(_ id: IntentID, now: Duration) { actions += committer.expedite(id, now: now) }
+
     mutating func release(_ id: IntentID, now: Duration) { actions += committer.release(id, now: now) }
     mutating func tick(now: Duration) { actions += committer.tick(now: now) }
     mutating func hurry(now: Duration, retryFailed: Bool = false) {
@@ -93,16 +114,22 @@ struct Overlay: Sendable {
 
     private mutating func settle(_ intent: Intent) {
         guard !committer.contains(intent.id) else { return }
-        for prefix in Self.selfAndAncestors(intent.key.bytes) {
-            guard let count = pendingCounts[prefix] else { continue }
-            pendingCounts[prefix] = count > 1 ? count - 1 : nil
-        }
+        count(intent.key, -1)
         note(intent.key)
+    }
+
+    private mutating func count(_ key: ObjectKey, _ change: Int) {
+        for prefix in Self.selfAndAncestors(key.bytes) {
+            let count = (pendingCounts[prefix] ?? 0) + change
+            pendingCounts[prefix] = count > 0 ? count : nil
+        }
     }
 
     private mutating func prune() {
         let oldest = listingStarts.keys.min() ?? changeNumber
         lastChanges = lastChanges.filter { $0.value > oldest }
+        // What a long listing keeps must not be gone through again at each change.
+        pruneCount = max(10_000, 2 * lastChanges.count)
     }
 
     /// The key itself, and each prefix of it that ends in `/`.

@@ -31,6 +31,8 @@ struct StoredAttributes: Sendable, Equatable {
         if let uid { metadata["uid"] = String(uid) }
         if let gid { metadata["gid"] = String(gid) }
         if let modified { metadata["mtime"] = modified.decimal }
+        // Another program's, in a form of its own, stays.
+        if xattrs.isEmpty, let other = metadata["xattr"], Self.unpack(other).isEmpty { return }
         metadata["xattr"] = xattrs.isEmpty ? nil : Self.pack(xattrs)
     }
 
@@ -102,7 +104,7 @@ extension Timestamp {
     /// Nil when the text is no decimal number of seconds.
     init?(decimal text: String) {
         let negative = text.hasPrefix("-")
-        let parts = text.drop { $0 == "-" }.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = text.dropFirst(negative ? 1 : 0).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         guard let first = parts.first, let whole = Int64(first), whole >= 0, whole < 1 << 53 else { return nil }
         var fraction: Int32 = 0
         if parts.count == 2 {

@@ -6,7 +6,8 @@ import Synchronization
 /// parts that are changed afterwards are sent again. Nothing becomes visible before `finish`.
 final class StreamingUpload: Sendable {
     private struct State {
-        var upload: Upload?
+        /// The upload, from the moment when it is asked for.
+        var beginning: Task<Result<Upload, ObjectStoreError>, Never>?
         var parts: [Int: UploadedPart] = [:]
         /// Parts being sent.
         var sending: Set<Int> = []
@@ -48,25 +49,36 @@ final class StreamingUpload: Sendable {
         }
     }
 
+    /// A part that is to be sent, and how often it had changed before its bytes were taken.
+    struct Claim: Sendable {
+        let index: Int
+        let change: UInt64
+    }
+
     /// The first complete part of a file of `size` bytes that is neither sent nor being sent, if one more may be sent now.
-    func claim(size: Int64) -> Int? {
+    /// To be called before the bytes are taken.
+    func claim(size: Int64) -> Claim? {
         state.withLock { state in
             guard !state.isCancelled, state.sending.count < Self.width else { return nil }
             let complete = size / PartPlan.smallPart == 0 ? 0 : PartPlan.index(size)
             // Parts are sent in order; only the newest few are looked at.
             for index in max(0, complete - 64)..<max(complete, 0)
             where state.parts[index] == nil && !state.sending.contains(index) {
-                state.sending.insert(index)
-                return index
+                return Self.claim(index, &state)
             }
             return nil
         }
     }
 
+    private static func claim(_ index: Int, _ state: inout State) -> Claim {
+        state.sending.insert(index)
+        return Claim(index: index, change: state.changes[index] ?? 0)
+    }
+
     /// Sends a claimed part.
-    func send(_ index: Int, _ contents: FileContents) async throws(ObjectStoreError) {
+    func send(_ claim: Claim, _ contents: FileContents) async throws(ObjectStoreError) {
+        let index = claim.index
         defer { state.withLock { _ = $0.sending.remove(index) } }
-        let change = state.withLock { $0.changes[index] ?? 0 }
         let range = PartPlan.range(index).clamped(to: 0..<contents.size)
         guard let number = PartNumber(index + 1), !range.isEmpty else { return }
         let upload = try await begun()
@@ -80,22 +92,39 @@ final class StreamingUpload: Sendable {
         }
         state.withLock { state in
             // Changed while it was sent: it has to be sent again.
-            guard state.changes[index] ?? 0 == change else { return }
+            guard state.changes[index] ?? 0 == claim.change else { return }
             state.parts[index] = part
             state.bytesSent += part.size
         }
     }
 
+    /// The upload, begun by the first who needs it.
     private func begun() async throws(ObjectStoreError) -> Upload {
-        if let upload = state.withLock({ $0.upload }) { return upload }
-        let made = try await store.createUpload(key, attributes, .upload)
-        let kept = state.withLock { state in
-            if let upload = state.upload { return upload }
-            state.upload = made
-            return made
+        let beginning = state.withLock { state -> Task<Result<Upload, ObjectStoreError>, Never>? in
+            if let beginning = state.beginning { return beginning }
+            if state.isCancelled { return nil }
+            let beginning = Task { [store, key, attributes] in
+                await Self.outcome { () async throws(ObjectStoreError) in
+                    try await store.createUpload(key, attributes, .upload)
+                }
+            }
+            state.beginning = beginning
+            return beginning
         }
-        if kept != made { await store.abortUpload(made, .metadata) }
-        return kept
+        guard let beginning else { throw ObjectStoreError(.cancelled, "the upload of \(key) was given up") }
+        let outcome = await beginning.value
+        let isCancelled = state.withLock { state in
+            if case .failure = outcome, state.beginning == beginning { state.beginning = nil }
+            return state.isCancelled
+        }
+        if isCancelled { throw ObjectStoreError(.cancelled, "the upload of \(key) was given up") }
+        return try outcome.get()
+    }
+
+    private static func outcome(
+        _ body: () async throws(ObjectStoreError) -> Upload
+    ) async -> Result<Upload, ObjectStoreError> {
+        do throws(ObjectStoreError) { return .success(try await body()) } catch { return .failure(error) }
     }
 
     /// Sends what is missing of `contents` and makes the object. Nil when the upload was cancelled.
@@ -134,7 +163,7 @@ final class StreamingUpload: Sendable {
                 guard let index = missing.popFirst() else { return }
                 group.addTask {
                     do throws(ObjectStoreError) {
-                        try await self.send(index, contents)
+                        try await self.send(self.state.withLock { Self.claim(index, &$0) }, contents)
                         return nil
                     } catch {
                         return error
@@ -158,10 +187,14 @@ final class StreamingUpload: Sendable {
 
     /// Gives the upload up.
     func cancel() {
-        let upload = state.withLock { state in
+        let beginning = state.withLock { state in
+            defer { state.beginning = nil }
             state.isCancelled = true
-            return state.upload
+            return state.beginning
         }
-        if let upload { Task { await store.abortUpload(upload, .metadata) } }
+        guard let beginning else { return }
+        Task {
+            if case .success(let upload) = await beginning.value { await store.abortUpload(upload, .metadata) }
+        }
     }
 }

@@ -46,7 +46,7 @@ extension Volume {
                 guard changes.size != nil, handle == nil, node.isLinked, node.file?.writerCount == 0 else {
                     return (reply, Latch<Void>?.none)
                 }
-                return (reply, state.latch(try state.enqueuePut(inode, now: clock.monotonic())))
+                return (reply, state.latch(try state.enqueuePut(inode, now: clock.monotonic()), now: clock.monotonic()))
             }
             guard let latch else { return .ready(reply) }
             return .later { () async throws(Errno) in
@@ -112,7 +112,6 @@ extension Volume {
         guard !name.hasPrefix(CognitofsFacts.namespace) else { return .failed(.notPermitted) }
         return withStored(inode) { state throws(Errno) in
             try body(&state, name)
-            state.tree[inode]?.attributes.isOverridden = true
             state.tree[inode]?.attributes.changed = self.clock.wall()
             try state.enqueueMetadata(inode, now: self.clock.monotonic())
         }
@@ -185,11 +184,14 @@ extension VolumeState {
         for (name, value) in stored.xattrs where node.attributes.xattrs[name] == nil {
             tree[inode]?.attributes.xattrs[name] = value
         }
-        guard !node.attributes.isOverridden else { return }
-        if let mode = stored.mode { tree[inode]?.attributes.permissions = mode & FileMode.permissionMask }
-        if let uid = stored.uid { tree[inode]?.attributes.uid = uid }
-        if let gid = stored.gid { tree[inode]?.attributes.gid = gid }
-        if let modified = stored.modified {
+        let overridden = node.attributes.overridden
+        if let mode = stored.mode, !overridden.contains(.mode) {
+            tree[inode]?.attributes.permissions = mode & FileMode.permissionMask
+            if node.file?.isDirty == true { tree[inode]?.attributes.clearSetID() }
+        }
+        if let uid = stored.uid, !overridden.contains(.uid) { tree[inode]?.attributes.uid = uid }
+        if let gid = stored.gid, !overridden.contains(.gid) { tree[inode]?.attributes.gid = gid }
+        if let modified = stored.modified, !overridden.contains(.time) {
             tree[inode]?.attributes.modified = modified
             tree[inode]?.attributes.hasExplicitTime = true
         }
@@ -203,9 +205,18 @@ extension VolumeState {
         _ inode: InodeNumber, _ changes: AttributeChanges, _ wall: Timestamp, _ now: Duration
     ) throws(Errno) {
         var attributes = try tree.node(inode).attributes
-        if let mode = changes.mode { attributes.permissions = mode & FileMode.permissionMask }
-        if let uid = changes.uid { attributes.uid = uid }
-        if let gid = changes.gid { attributes.gid = gid }
+        if let mode = changes.mode {
+            attributes.permissions = mode & FileMode.permissionMask
+            attributes.overridden.insert(.mode)
+        }
+        if let uid = changes.uid {
+            attributes.uid = uid
+            attributes.overridden.insert(.uid)
+        }
+        if let gid = changes.gid {
+            attributes.gid = gid
+            attributes.overridden.insert(.gid)
+        }
         if changes.killsSetID { attributes.clearSetID() }
         func time(_ change: AttributeChanges.Time) -> Timestamp {
             if case .at(let time) = change { time } else { wall }
@@ -214,10 +225,10 @@ extension VolumeState {
         if let modified = changes.modified {
             attributes.modified = time(modified)
             attributes.hasExplicitTime = true
+            attributes.overridden.insert(.time)
         }
         attributes.changed = wall
         let isStored = changes.mode != nil || changes.uid != nil || changes.gid != nil || changes.modified != nil
-        attributes.isOverridden = attributes.isOverridden || isStored
         tree[inode]?.attributes = attributes
         if isStored { try enqueueMetadata(inode, now: now) }
     }

@@ -14,11 +14,11 @@ extension Volume {
             do throws(ObjectStoreError) {
                 if isDown { throw Self.down }
                 try await run(intent)
+                result = .done
             } catch {
                 guard error.code == .preconditionFailed, [.put, .copy].contains(intent.kind) else { throw error }
-                try await settleConflict(intent)
+                result = try await settleConflict(intent)
             }
-            result = .done
         } catch {
             result = .failed(error)
             report(error, intent)
@@ -65,12 +65,29 @@ extension Volume {
         guard let inode = intent.inode else { return }
         try await knowStored(inode, intent)
         guard let draft = update({ $0.draft(inode, intent) }) else { return }
-        let eTag = try await upload(intent.key, draft)
+        let attempt = Attempt(size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
+        let eTag = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
+            try await upload(intent.key, draft)
+        }
         update { state in
             let object = ObjectSummary(
                 version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.size,
                 lastModified: clock.wall().seconds)
             state.stored(inode, intent, object, draft)
+        }
+    }
+
+    /// Runs a write. When it ends without an answer, it is kept what it would have left behind.
+    private func answered(
+        _ key: ObjectKey, _ attempt: Attempt, _ body: () async throws(ObjectStoreError) -> ETag
+    ) async throws(ObjectStoreError) -> ETag {
+        do throws(ObjectStoreError) {
+            let eTag = try await body()
+            update { $0.unanswered[key] = nil }
+            return eTag
+        } catch {
+            if error.isTransient || error.code == .cancelled { update { $0.unanswered[key] = attempt } }
+            throw error
         }
     }
 
@@ -88,7 +105,9 @@ extension Volume {
         }
         if let streaming = draft.file.streaming {
             update { $0.tree[draft.node.inode]?.file?.streaming = nil }
-            if streaming.key == key, let eTag = try await streaming.finish(contents, draft.precondition) {
+            if streaming.key != key {
+                streaming.cancel()
+            } else if let eTag = try await streaming.finish(contents, draft.precondition) {
                 return try await retouched(key, eTag, draft, streaming.attributes)
             }
         }
@@ -134,14 +153,25 @@ extension Volume {
 
     /// Makes sure that what the app stored beside the bytes is known before it is written again.
     private func knowStored(_ inode: InodeNumber, _ intent: Intent) async throws(ObjectStoreError) {
-        let known = try? look { state throws(Errno) -> ObjectSummary? in
-            state.isStoredKnown(inode) ? nil : state.knownObject(intent.place)
+        let key = try? look { state throws(Errno) -> ObjectKey? in
+            state.isStoredKnown(inode) ? nil : state.tree[inode]?.file?.location?.key
         }
-        guard known != nil, let location = try? look({ state throws(Errno) in state.tree[inode]?.file?.location }) else {
-            return
-        }
+        guard let key else { return }
         do throws(ObjectStoreError) {
-            let details = try await store.head(location.key, .metadata)
+            let details = try await store.head(key, .metadata)
+            update { $0.takeOver(details.attributes, details.summary.version.eTag, inode) }
+        } catch {
+            guard error.code == .notFound || error.code == .accessDenied else { throw error }
+        }
+    }
+
+    private func knowMarker(_ inode: InodeNumber, _ intent: Intent) async throws(ObjectStoreError) {
+        let isKnown = try? look { state throws(Errno) in
+            state.tree[inode]?.attributes.stored != nil || state.base.marker(intent.place.prefix) == nil
+        }
+        guard isKnown == false else { return }
+        do throws(ObjectStoreError) {
+            let details = try await store.head(intent.key, .metadata)
             update { $0.takeOver(details.attributes, details.summary.version.eTag, inode) }
         } catch {
             guard error.code == .notFound || error.code == .accessDenied else { throw error }
@@ -152,14 +182,20 @@ extension Volume {
 
     private func copy(_ intent: Intent) async throws(ObjectStoreError) {
         guard let inode = intent.inode else { return }
-        let typeChanges = (try? look { state throws(Errno) in state.typeChanges(inode, intent) }) ?? false
-        if typeChanges { try await knowStored(inode, intent) }
+        let (typeChanges, isDirty) =
+            (try? look { state throws(Errno) in
+                (state.typeChanges(inode, intent), state.tree[inode]?.attributes.isDirty == true)
+            }) ?? (false, false)
+        if typeChanges || isDirty { try await knowStored(inode, intent) }
         guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
             location.key != intent.key
         else { return }
         let attributes = typeChanges || draft.node.attributes.isDirty ? draft.attributes : nil
-        let eTag = try await store.copy(
-            location, size: draft.file.baseSize, to: intent.key, attributes, draft.precondition, .upload)
+        let attempt = Attempt(size: draft.file.baseSize, metadata: attributes?.metadata, eTag: location.eTag)
+        let eTag = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
+            try await store.copy(
+                location, size: draft.file.baseSize, to: intent.key, attributes, draft.precondition, .upload)
+        }
         update { state in
             let object = ObjectSummary(
                 version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.baseSize,
@@ -185,24 +221,46 @@ extension Volume {
     }
 
     private func delete(_ intent: Intent) async throws(ObjectStoreError) {
-        let precondition = (try? look { state throws(Errno) in state.deletePrecondition(intent) }) ?? .none
-        do throws(ObjectStoreError) {
-            try await store.delete(intent.key, precondition, .metadata)
-        } catch {
-            // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the next look.
-            if error.code == .preconditionFailed { return update { $0.forgetListing(intent.place.prefix) } }
-            guard error.code == .notFound else { throw error }
+        if let precondition = try await deletePrecondition(intent) {
+            do throws(ObjectStoreError) {
+                try await store.delete(intent.key, precondition, .metadata)
+            } catch {
+                // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the next look.
+                if error.code == .preconditionFailed { return update { $0.forgetListing(intent.place.prefix) } }
+                guard error.code == .notFound else { throw error }
+            }
         }
         update { state in
             state.setKnown(intent.place, nil)
+            state.unanswered[intent.key] = nil
             if let inode = intent.inode, state.tree[inode]?.file?.heldDelete == intent.id {
                 state.tree[inode]?.file?.heldDelete = nil
             }
         }
     }
 
+    /// Only the version that was seen or made here is deleted. Nil: there is nothing of ours.
+    private func deletePrecondition(_ intent: Intent) async throws(ObjectStoreError) -> Precondition? {
+        let seen = try? look { state throws(Errno) in (state.knownObject(intent.place), state.unanswered[intent.key]) }
+        if let known = seen?.0 { return .matches(known.version.eTag) }
+        // A directory's marker is nobody's in particular.
+        if intent.place.name == nil { return Precondition.none }
+        guard let attempt = seen?.1 else { return nil }
+        do throws(ObjectStoreError) {
+            let there = try await store.head(intent.key, .metadata)
+            return attempt.made(there) ? .matches(there.summary.version.eTag) : nil
+        } catch {
+            guard error.code == .notFound || error.code == .accessDenied else { throw error }
+            return nil
+        }
+    }
+
     private func storeMarker(_ intent: Intent) async throws(ObjectStoreError) {
         guard let inode = intent.inode else { return }
+        // Other programs' metadata of a marker that is there stays.
+        let isWritten = (try? look { state throws(Errno) in state.markerAttributes(inode, intent) != nil }) ?? false
+        guard isWritten else { return }
+        try await knowMarker(inode, intent)
         let attributes = try? look { state throws(Errno) in state.markerAttributes(inode, intent) }
         guard let attributes else { return }
         let precondition = (try? look { state throws(Errno) in state.precondition(intent.place) }) ?? .absent
@@ -222,6 +280,21 @@ extension Volume {
             state.setKnown(
                 intent.place, ObjectSummary(version: version, size: 0, lastModified: clock.wall().seconds))
         }
+    }
+}
+
+/// What a write that had no answer would have left.
+struct Attempt: Sendable {
+    /// Bytes.
+    let size: Int64
+    /// Nil for a copy that keeps its source's.
+    let metadata: [String: String]?
+    /// A copied version's.
+    let eTag: ETag?
+
+    func made(_ there: ObjectDetails) -> Bool {
+        guard there.summary.size == size else { return false }
+        return there.summary.version.eTag == eTag || metadata.map { $0 == there.attributes.metadata } ?? false
     }
 }
 
@@ -279,18 +352,13 @@ extension VolumeState {
         if let attributes { noteStored(inode, draft, attributes) }
     }
 
-    private mutating func noteStored(_ inode: InodeNumber, _ draft: Volume.Draft, _ attributes: ObjectAttributes) {
+    mutating func noteStored(_ inode: InodeNumber, _ draft: Volume.Draft, _ attributes: ObjectAttributes) {
         tree[inode]?.attributes.stored = attributes
         guard let node = tree[inode] else { return }
         // Attributes that changed while the request was under way are stored next.
         if attributesToStore(node).metadata == draft.attributes.metadata {
             tree[inode]?.attributes.isDirty = false
         }
-    }
-
-    /// Only the version that was seen here is deleted.
-    func deletePrecondition(_ intent: Intent) -> Precondition {
-        knownObject(intent.place).map { .matches($0.version.eTag) } ?? .none
     }
 
     /// Nil when the directory is gone, or needs no marker any more.

@@ -7,47 +7,89 @@ import SystemPackage
 
 /// What happens when somebody else changed an object first: both versions stay (docs/SEMANTICS.md §4).
 extension Volume {
-    /// Contents up to this size are compared before two versions are called different.
-    private static let comparedSize: Int64 = 16 << 20
+    /// Two versions are compared in steps of so many bytes.
+    private static let step: Int64 = 8 << 20
 
     /// Settles a put or copy whose precondition failed, by what S3 holds now.
-    func settleConflict(_ intent: Intent) async throws(ObjectStoreError) {
-        let page = try await store.list(ListRequest(prefix: intent.key.bytes, delimited: false, maxKeys: 1), .metadata)
-        let theirs = page.objects.first { $0.version.key == intent.key }
-        let isSame = if let theirs { try await hasEqualBytes(intent, theirs) } else { false }
-        let suffix = conflictSuffix()
-        update { state in
+    func settleConflict(_ intent: Intent) async throws(ObjectStoreError) -> Committer.Result {
+        let theirs = try await object(at: intent.key)
+        var equal: Draft?
+        if let theirs { equal = try await draftWithEqualBytes(intent, theirs) }
+        let (agreed, suffix) = (equal, conflictSuffix())
+        let outcome: Committer.Result? = update { state in
             guard let theirs else {
                 // Gone in the meantime: ours is made anew.
                 state.setKnown(intent.place, nil)
-                state.again(intent, now: clock.monotonic())
-                return
+                return .again
             }
-            state.setKnown(intent.place, theirs)
-            if isSame {
-                state.agree(intent, theirs)
-            } else {
-                state.keepBoth(intent, theirs, suffix, now: clock.monotonic(), wall: clock.wall())
+            if let agreed {
+                state.agree(intent, theirs, agreed, now: clock.monotonic())
+                return .done
             }
+            return state.keepBoth(intent, theirs, suffix, wall: clock.wall())
         }
-        if theirs != nil, !isSame {
+        guard let outcome else {
+            throw ObjectStoreError(
+                .tooLarge, "\(intent.key) was changed elsewhere, and its name leaves no room for a second one; rename it")
+        }
+        if theirs != nil, agreed == nil {
             logger.warning(
                 "A file was changed here and elsewhere; both versions are kept", metadata: ["key": "\(intent.key)"])
         }
+        return outcome
     }
 
-    private func hasEqualBytes(_ intent: Intent, _ theirs: ObjectSummary) async throws(ObjectStoreError) -> Bool {
+    private func object(at key: ObjectKey) async throws(ObjectStoreError) -> ObjectSummary? {
+        do throws(ObjectStoreError) {
+            let page = try await store.list(ListRequest(prefix: key.bytes, delimited: false, maxKeys: 1), .metadata)
+            return page.objects.first { $0.version.key == key }
+        } catch {
+            // Where listing is refused: something is there, or the precondition had held.
+            guard error.code == .accessDenied else { throw error }
+            return try await store.head(key, .metadata).summary
+        }
+    }
+
+    /// The state of this side whose bytes are the same as theirs.
+    private func draftWithEqualBytes(
+        _ intent: Intent, _ theirs: ObjectSummary
+    ) async throws(ObjectStoreError) -> Draft? {
         guard intent.kind == .put, let inode = intent.inode, let draft = update({ $0.draft(inode, intent) }),
-            draft.node.linkTarget == nil, draft.file.size == theirs.size, theirs.size <= Self.comparedSize
-        else { return false }
-        if theirs.size == 0 { return true }
+            draft.node.linkTarget == nil, draft.file.size == theirs.size
+        else { return nil }
         let contents = FileContents(
             size: draft.file.size, snapshot: draft.file.staged?.snapshot(), source: source(draft.node), reader: reader)
-        guard let ours = try? await contents.bytes(0..<theirs.size) else { return false }
-        let buffer = ByteBuffer(capacity: Int(theirs.size))
-        let count = try await store.get(theirs.version, range: 0..<theirs.size, into: buffer, .upload) { _ in }
+        for offset in stride(from: Int64(0), to: theirs.size, by: Int(Self.step)) {
+            let range = offset..<min(offset + Self.step, theirs.size)
+            guard try await isEqual(contents, theirs.version, range) else { return nil }
+        }
+        return draft
+    }
+
+    private func isEqual(
+        _ contents: FileContents, _ theirs: ObjectVersion, _ range: Range<Int64>
+    ) async throws(ObjectStoreError) -> Bool {
+        let ours: ByteSlice
+        do throws(ObjectStoreError) { ours = try await contents.bytes(range) } catch {
+            // What cannot be read any more is not the same.
+            guard error.code == .sourceChanged else { throw error }
+            return false
+        }
+        let buffer = ByteBuffer(capacity: range.count)
+        let count: Int
+        do throws(ObjectStoreError) {
+            count = try await store.get(theirs, range: range, into: buffer, .upload) { _ in }
+        } catch {
+            guard [.preconditionFailed, .notFound].contains(error.code) else { throw error }
+            throw ObjectStoreError(.unavailable, "\(theirs.key) is being changed elsewhere")
+        }
         guard count == ours.count else { return false }
-        return ours.withBytes { a in buffer.withBytes(0..<count) { b in a.elementsEqual(b) } }
+        return ours.withBytes { a in
+            buffer.withBytes(0..<count) { b in
+                guard let a = a.baseAddress, let b = b.baseAddress else { return count == 0 }
+                return memcmp(a, b, count) == 0
+            }
+        }
     }
 
     private func conflictSuffix() -> String {
@@ -62,62 +104,80 @@ extension Volume {
 }
 
 extension VolumeState {
-    /// Queues the same change once more, at the place where its node is now.
-    mutating func again(_ intent: Intent, now: Duration) {
-        guard let inode = intent.inode, let node = tree[inode], node.isLinked, let key = try? tree.key(inode),
-            let place = place(node)
-        else { return }
-        let id = overlay.add(intent.kind, key: key, source: intent.source, inode: inode, place: place, now: now)
-        pass(intent.id, to: id)
-    }
-
     /// Their bytes are ours: nothing was lost, nothing has to be stored.
-    mutating func agree(_ intent: Intent, _ theirs: ObjectSummary) {
-        guard let inode = intent.inode, let file = tree[inode]?.file else { return }
+    mutating func agree(_ intent: Intent, _ theirs: ObjectSummary, _ draft: Volume.Draft, now: Duration) {
+        setKnown(intent.place, theirs)
+        guard let inode = intent.inode, tree[inode]?.file != nil else { return }
         tree[inode]?.file?.location = theirs.version
         tree[inode]?.file?.identity = theirs.version
         tree[inode]?.file?.baseSize = theirs.size
-        tree[inode]?.file?.committedGeneration = file.generation
+        tree[inode]?.file?.committedGeneration = draft.file.generation
         tree[inode]?.attributes.stored = nil
+        if tree[inode]?.attributes.isDirty == true { try? enqueueMetadata(inode, now: now) }
     }
 
-    /// Theirs gets the name, ours goes beside it.
+    /// Theirs keeps the name, ours goes beside it. Nil when no name can be made for it.
     mutating func keepBoth(
-        _ intent: Intent, _ theirs: ObjectSummary, _ suffix: String, now: Duration, wall: Timestamp
-    ) {
-        guard let inode = intent.inode, let node = tree[inode], node.isLinked else { return }
-        guard place(node) == intent.place else { return again(intent, now: now) }
-        let (parent, name) = (node.parent, node.name)
-        var aside = name.inserting(suffix)
-        var number = 2
-        while tree.child(parent, aside) != nil {
-            aside = name.inserting("\(suffix) \(number)")
-            number += 1
+        _ intent: Intent, _ theirs: ObjectSummary, _ suffix: String, wall: Timestamp
+    ) -> Committer.Result? {
+        guard let inode = intent.inode, let node = tree[inode], node.isLinked else {
+            spare(intent)
+            return .done
         }
-        guard let key = try? tree.key(parent, aside) else { return }
+        guard place(node) == intent.place else { return followRename(intent, inode) }
+        guard let (aside, key) = freeConflictName(node, suffix) else { return nil }
+        spare(intent)
+        let (parent, name) = (node.parent, node.name)
+        setKnown(intent.place, theirs)
         tree.move(inode, to: parent, aside)
         let shown = Self.attributes(options, isDirectory: false, modified: Timestamp(seconds: theirs.lastModified))
         _ = tree.add(parent, name, .file(FileState(clean: theirs)), shown)
         notices.append(.entry(parent, name))
         notices.append(.entry(parent, aside))
         noteChildren(of: parent, wall)
-        guard let place = self.place(tree[inode] ?? node) else { return }
-        let id = overlay.add(intent.kind, key: key, source: intent.source, inode: inode, place: place, now: now)
-        pass(intent.id, to: id)
-        // The source of a rename goes when the bytes are at the new name.
-        if let source = intent.source {
-            for (other, isRunning) in overlay.committer.intents(for: source)
-            where !isRunning && other.requires == intent.id {
-                _ = overlay.drop(other)
-                _ = overlay.add(
-                    .delete, key: source, inode: nil, place: other.place, requires: id, now: now)
-            }
+        guard let place = place(tree[inode] ?? node) else { return nil }
+        // What else was queued for our bytes under that name is done with them.
+        for (other, isRunning) in overlay.committer.intents(for: intent.key)
+        where !isRunning && other.inode == inode && other.key == intent.key {
+            replace(other, by: intent)
+        }
+        overlay.move(intent, to: key, place)
+        return .again
+    }
+
+    /// The file has another name by now: its bytes go straight there.
+    private mutating func followRename(_ intent: Intent, _ inode: InodeNumber) -> Committer.Result? {
+        guard let node = tree[inode], let key = try? tree.key(inode), let place = place(node) else { return nil }
+        spare(intent)
+        for (other, isRunning, _, _) in overlay.committer.intents
+        where !isRunning && other.inode == inode && other.kind == .copy {
+            replace(other, by: intent)
+        }
+        overlay.move(intent, to: key, place)
+        return .again
+    }
+
+    /// Their version is not deleted, whatever was queued for ours.
+    private mutating func spare(_ intent: Intent) {
+        for (other, isRunning) in overlay.committer.intents(for: intent.key)
+        where !isRunning && other.kind == .delete && other.key == intent.key {
+            _ = overlay.drop(other)
         }
     }
 
-    /// Who waited for one intent now waits for another.
-    private mutating func pass(_ old: IntentID, to new: IntentID) {
-        if let latch = latches.removeValue(forKey: old) { latches[new] = latch }
+    private mutating func replace(_ other: Intent, by intent: Intent) {
+        overlay.require(intent.id, insteadOf: other.id)
+        pass(other.id, to: intent.id)
+        _ = overlay.drop(other)
+    }
+
+    private func freeConflictName(_ node: Node, _ suffix: String) -> (name: EntryName, key: ObjectKey)? {
+        for number in 1...100 {
+            let name = node.name.inserting(number == 1 ? suffix : "\(suffix) \(number)")
+            guard name != node.name, let key = try? tree.key(node.parent, name) else { return nil }
+            if tree.child(node.parent, name) == nil { return (name, key) }
+        }
+        return nil
     }
 
     /// What becomes of the view when S3 refuses a change for good. Contents that could not be stored stay, as failed;
@@ -133,7 +193,7 @@ extension VolumeState {
             overlay.giveUp(intent.id)
             if let inode = intent.inode {
                 tree[inode]?.attributes.isDirty = false
-                tree[inode]?.attributes.isOverridden = false
+                tree[inode]?.attributes.overridden = []
                 tree[inode]?.attributes.stored = nil
             }
         case .copy:

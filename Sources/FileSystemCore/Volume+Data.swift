@@ -15,24 +15,43 @@ extension Volume {
         do throws(Errno) {
             let plan = try change { state throws(Errno) in try state.planRead(inode, handle, offset, count) }
             guard let plan else { return .ready([]) }
-            let source = try look { state throws(Errno) in self.source(try state.tree.node(inode)) }
-            if let staged = plan.staged { return readStaged(staged, plan, source) }
+            let source = plan.node.flatMap(self.source)
+            if let staged = plan.node?.file?.staged { return readStaged(staged, inode, handle, plan, source) }
             guard let source else { return .ready([zeros(plan.range.count)]) }
             if let slices = reader.available(source, plan.range) {
                 reader.prefetch(source, plan.ahead, isDemand: false)
                 return .ready(slices)
             }
             return .later { () async throws(Errno) in
-                try await self.reader.read(source, plan.range, ahead: plan.ahead)
+                do throws(Errno) {
+                    return try await self.reader.read(source, plan.range, ahead: plan.ahead)
+                } catch {
+                    return try await self.readAgain(inode, handle, plan, source, error)
+                }
             }
         } catch {
             return .failed(error)
         }
     }
 
+    /// A version that is gone because this mount has stored a newer one is no failure: the newer one is read.
+    private func readAgain(
+        _ inode: InodeNumber, _ handle: FileHandle, _ plan: VolumeState.ReadPlan, _ source: ContentReader.Source?,
+        _ error: Errno
+    ) async throws(Errno) -> [ByteSlice] {
+        let identity = try look { state throws(Errno) in try state.tree.node(inode).file?.identity }
+        guard error == .staleNFSFileHandle, let source, identity != source.identity else { throw error }
+        switch read(inode, handle, offset: plan.range.lowerBound, count: plan.range.count) {
+        case .ready(let slices): return slices
+        case .failed(let error): throw error
+        case .later(let work): return try await work()
+        }
+    }
+
     /// Reads a changed file: its own bytes, zeros, and what is unchanged from its base.
     private func readStaged(
-        _ staged: StagedFile, _ plan: VolumeState.ReadPlan, _ source: ContentReader.Source?
+        _ staged: StagedFile, _ inode: InodeNumber, _ handle: FileHandle, _ plan: VolumeState.ReadPlan,
+        _ source: ContentReader.Source?
     ) -> Answer<[ByteSlice]> {
         let extents = staged.extents(plan.range)
         let needsBase = extents.contains { if case .base = $0 { true } else { false } }
@@ -46,7 +65,11 @@ extension Volume {
             for extent in extents {
                 if case .base(let range) = extent {
                     guard let source else { throw .ioError }
-                    slices += try await self.reader.read(source, range, ahead: range)
+                    do throws(Errno) {
+                        slices += try await self.reader.read(source, range, ahead: range)
+                    } catch {
+                        return try await self.readAgain(inode, handle, plan, source, error)
+                    }
                 } else {
                     slices += try self.assembleLocal(staged, [extent])
                 }
@@ -101,20 +124,24 @@ extension Volume {
 
     /// The staged file of a node, made at its first change.
     func stagedFile(_ inode: InodeNumber) throws(Errno) -> StagedFile {
-        let file = try look { state throws(Errno) -> FileState in
-            guard let file = try state.tree.node(inode).file else { throw .isDirectory }
-            return file
-        }
-        if let staged = file.staged { return staged }
-        let made = try staging.create(baseSize: file.size)
-        let kept = try change { state throws(Errno) in
-            guard let file = try state.tree.node(inode).file else { throw .isDirectory }
+        while true {
+            let file = try look { state throws(Errno) -> FileState in
+                guard let file = try state.tree.node(inode).file else { throw .isDirectory }
+                return file
+            }
             if let staged = file.staged { return staged }
-            state.tree[inode]?.file?.staged = made
-            return made
+            let made = try staging.create(baseSize: file.size)
+            let kept = try change { state throws(Errno) -> StagedFile? in
+                guard let now = try state.tree.node(inode).file else { throw .isDirectory }
+                if let staged = now.staged { return staged }
+                // A foreign version may have come in between: then the base is another.
+                guard now.identity == file.identity, now.size == file.size else { return nil }
+                state.tree[inode]?.file?.staged = made
+                return made
+            }
+            if kept !== made { made.discard() }
+            if let kept { return kept }
         }
-        if kept !== made { made.discard() }
-        return kept
     }
 
     /// Truncates or grows a file.
@@ -125,17 +152,24 @@ extension Volume {
             guard let file = try state.tree.node(inode).file else { throw .isDirectory }
             return file.size == size
         }
-        if isNoChange, size == 0 {
+        if isNoChange, size > 0 { return }
+        if isNoChange {
             try change { state throws(Errno) in try state.noteResize(inode, to: size, clock.wall()) }
             return
         }
-        let staged = try stagedFile(inode)
-        try staged.truncate(to: size)
-        let streaming = try change { state throws(Errno) in
-            try state.noteResize(inode, to: size, clock.wall())
-            return state.tree[inode]?.file?.streaming
+        var isDone = false
+        while !isDone {
+            let staged = try stagedFile(inode)
+            try staged.truncate(to: size)
+            let streaming: StreamingUpload?
+            (isDone, streaming) = try change { state throws(Errno) in
+                // After the last close the staged bytes may go at any moment.
+                guard state.tree[inode]?.file?.staged === staged else { return (false, nil) }
+                try state.noteResize(inode, to: size, clock.wall())
+                return (true, state.tree[inode]?.file?.streaming)
+            }
+            streaming?.noteWrite(size..<Int64.max)
         }
-        streaming?.noteWrite(size..<Int64.max)
     }
 
     public func fallocate(
@@ -204,8 +238,13 @@ extension Volume {
             guard source != destination, offset == 0, destinationOffset == 0,
                 let from = try state.tree.node(source).file, let to = try state.tree.node(destination).file,
                 !from.isDirty, from.staged == nil, from.location != nil, from.size > 0, Int64(count) >= from.size,
-                to.size == 0, to.staged == nil, !from.isArchived
+                to.size == 0, to.staged == nil, !from.isArchived, state.isStoredKnown(destination)
             else { throw .improperLink }
+            // What is stored beside the source's bytes is not the destination's.
+            if let node = state.tree[destination], node.attributes.stored == nil {
+                let own = ObjectAttributes(contentType: state.contentType(node))
+                state.tree[destination]?.attributes.stored = own
+            }
             var copy = to
             copy.size = from.size
             copy.baseSize = from.size
@@ -226,7 +265,8 @@ extension VolumeState {
     struct ReadPlan: Sendable {
         let range: Range<Int64>
         let ahead: Range<Int64>
-        let staged: StagedFile?
+        /// The file as it was when the read began.
+        let node: Node?
     }
 
     /// Nil at the end of the file.
@@ -238,7 +278,7 @@ extension VolumeState {
         let range = offset..<min(offset + Int64(count), file.size)
         let ahead =
             handles[handle]?.readAhead.plan(offset: offset, count: Int64(range.count), size: file.size) ?? range
-        return ReadPlan(range: range, ahead: ahead, staged: file.staged)
+        return ReadPlan(range: range, ahead: ahead, node: tree[inode])
     }
 
     /// Contents changed. Returns the upload that has begun, if any.
@@ -263,6 +303,6 @@ extension VolumeState {
         tree[inode]?.attributes.modified = now
         tree[inode]?.attributes.changed = now
         tree[inode]?.attributes.hasExplicitTime = false
-        tree[inode]?.attributes.isOverridden = true
+        tree[inode]?.attributes.overridden.insert(.time)
     }
 }

@@ -54,9 +54,9 @@ extension Volume {
     public func fsyncdir(_ inode: InodeNumber, _ handle: FileHandle) -> Answer<Void> {
         committed { state throws(Errno) in
             guard let prefix = state.tree.keyPrefix(inode) else { return ((), []) }
-            let here = state.overlay.committer.intents.filter { $0.intent.place.prefix == prefix }.map(\.intent.id)
-            if !here.isEmpty { state.overlay.hurry(now: clock.monotonic()) }
-            return ((), here)
+            // The deletion of a file that is still open waits for its last close.
+            let here = state.overlay.committer.intents.filter { $0.intent.place.prefix == prefix && !$0.isHeld }
+            return ((), here.map(\.intent.id))
         }
     }
 
@@ -82,7 +82,7 @@ extension VolumeState {
             streams[handle]?.entries = directory.children.map { ($0.key, $0.value) }
         }
         var found: [DirectoryEntry] = []
-        var position = Int(offset)
+        var position = Int(clamping: offset)
         while position < 2 {
             let target = position == 0 ? inode : tree[inode]?.parent ?? .root
             found.append(

@@ -123,7 +123,6 @@ extension Volume {
             if file.isDirty { return ((), [try state.enqueuePut(inode, now: clock.monotonic())]) }
             let key = try state.tree.key(inode)
             let queued = state.overlay.committer.intents(for: key).filter { $0.intent.inode == inode }
-            if !queued.isEmpty { state.overlay.hurry(now: clock.monotonic()) }
             return ((), queued.map(\.intent.id))
         }
     }
@@ -146,8 +145,15 @@ extension Volume {
     }
 
     private func adopt(_ inode: InodeNumber, _ staged: StagedFile) {
-        let identity = try? look { state throws(Errno) in state.tree[inode]?.file?.identity }
-        if let identity { copyToCache(staged.snapshot(), identity) }
+        let snapshot = staged.snapshot()
+        let identity = try? look { state throws(Errno) -> ObjectVersion? in
+            guard let file = state.tree[inode]?.file, file.staged === staged, !file.isDirty, file.openCount == 0,
+                file.baseSize == snapshot.size
+            else { return nil }
+            return file.identity
+        }
+        // A version's blocks must be its own: nothing was written since the snapshot, and nobody was writing.
+        if let identity, staged.generation == snapshot.generation { copyToCache(snapshot, identity) }
         let isDropped = update { state in
             guard let file = state.tree[inode]?.file, file.staged === staged, !file.isDirty, file.openCount == 0,
                 file.location != nil
@@ -178,7 +184,11 @@ extension Volume {
         let inode = node.inode
         let size = file.baseSize
         var source = ContentReader.Source(identity: identity, size: size) { [weak self] in
-            try? self?.look { state throws(Errno) in state.tree[inode]?.file?.location }
+            // Once a new version is stored, the old one's bytes are nowhere: the new one's must not pass for them.
+            try? self?.look { state throws(Errno) in
+                guard let file = state.tree[inode]?.file, file.identity == identity else { return nil }
+                return file.location
+            }
         }
         if node.attributes.stored == nil {
             source.noteAttributes = { [weak self] in self?.takeOver($0, identity, inode) }

@@ -167,7 +167,7 @@ extension VolumeState {
         var attributes = NodeAttributes(
             permissions: mode & FileMode.permissionMask, uid: caller.uid, gid: caller.gid, accessed: now,
             modified: now, changed: now)
-        attributes.isOverridden = true
+        attributes.overridden = .all
         if let directory = tree[parent]?.attributes, directory.permissions & FileMode.setGroupID != 0 {
             attributes.gid = directory.gid
         }
@@ -199,11 +199,20 @@ extension VolumeState {
     mutating func removeFile(_ node: Node, _ now: Duration) throws(Errno) -> IntentID? {
         let key = try tree.key(node.inode)
         guard let place = place(node) else { throw .staleNFSFileHandle }
-        var mayExist = knownObject(place) != nil || isBlind
-        for (intent, isRunning) in overlay.committer.intents(for: key) where intent.key == key {
-            if isRunning || intent.kind == .delete { mayExist = mayExist || isRunning } else { _ = overlay.drop(intent) }
-        }
         let isOpen = (node.file?.openCount ?? 0) > 0
+        var mayExist = knownObject(place) != nil || unanswered[key] != nil
+        for (intent, isRunning) in overlay.committer.intents(for: key) where intent.key == key {
+            if isRunning {
+                mayExist = true
+            } else if intent.kind == .copy, isOpen {
+                // Its bytes are read until the last close: they move first, and are deleted then.
+                mayExist = true
+            } else if intent.kind != .delete {
+                _ = overlay.drop(intent)
+            }
+        }
+        node.file?.streaming?.cancel()
+        tree[node.inode]?.file?.streaming = nil
         overlay.note(key)
         tree.detach(node.inode)
         guard mayExist else { return nil }

@@ -46,6 +46,11 @@ extension VolumeState {
         guard tree[newParent]?.isLinked == true else { throw .noSuchFileOrDirectory }
         guard !source.isDirectory || !tree.isInside(newParent, source.inode) else { throw .invalidArgument }
         let target = tree.child(newParent, newName)
+        try checkLength(source, newParent, newName)
+        if mode == .exchange, let target {
+            try checkLength(target, parent, name)
+            try checkLength(target, newParent, Self.exchangeName(source.inode))
+        }
         switch mode {
         case .noReplace:
             if target != nil { throw .fileExists }
@@ -60,6 +65,25 @@ extension VolumeState {
         }
     }
 
+    /// Every key must still be short enough, or nothing moves.
+    private func checkLength(_ node: Node, _ parent: InodeNumber, _ name: EntryName) throws(Errno) {
+        let key = try tree.key(parent, name)
+        guard node.isDirectory else { return }
+        var waiting = [(node.inode, key.bytes.count + 1)]
+        while let (inode, length) = waiting.popLast() {
+            guard length < ObjectKey.maximumByteCount else { throw .fileNameTooLong }
+            for (name, child) in tree[inode]?.directory?.children ?? [:] {
+                let isDirectory = tree[child]?.isDirectory == true
+                guard length + name.bytes.count < ObjectKey.maximumByteCount else { throw .fileNameTooLong }
+                if isDirectory { waiting.append((child, length + name.bytes.count + 1)) }
+            }
+        }
+    }
+
+    private static func exchangeName(_ inode: InodeNumber) -> EntryName {
+        EntryName(Array(".cognitofs-exchange-\(inode.value)".utf8)) ?? .root
+    }
+
     /// Moves a name in the view. Returns what a caller waits for who must know that S3 has it.
     mutating func rename(
         _ parent: InodeNumber, _ name: EntryName, _ newParent: InodeNumber, _ newName: EntryName, _ mode: RenameMode,
@@ -72,7 +96,7 @@ extension VolumeState {
         var ids: [IntentID] = []
         if mode == .exchange, let target {
             // Through a third name, which nobody can see in the view: all three steps are made under one lock.
-            let aside = EntryName(Array(".cognitofs-exchange-\(source.inode.value)".utf8)) ?? newName
+            let aside = Self.exchangeName(source.inode)
             ids += try move(target, to: newParent, aside, now)
             ids += try move(source, to: newParent, newName, now)
             if let aside = tree[target.inode] { ids += try move(aside, to: parent, name, now) }
@@ -134,12 +158,14 @@ extension VolumeState {
     ) throws(Errno) -> [IntentID] {
         let key = try tree.key(inode)
         guard let node = tree[inode], let file = node.file, let place = place(node) else { return [] }
-        var (hadPut, mayExist) = (false, knownObject(oldPlace) != nil)
+        var puts: [Intent] = []
+        var mayExist = knownObject(oldPlace) != nil || unanswered[oldKey] != nil
         for (intent, isRunning) in overlay.committer.intents(for: oldKey) where intent.inode == inode {
             if isRunning {
                 mayExist = true
-            } else if intent.kind == .put || intent.kind == .metadata {
-                hadPut = hadPut || intent.kind == .put
+            } else if intent.kind == .put {
+                puts.append(intent)
+            } else if intent.kind == .metadata {
                 _ = overlay.drop(intent)
             } else if intent.kind == .copy {
                 mayExist = true
@@ -149,11 +175,12 @@ extension VolumeState {
         overlay.note(key)
         var ids: [IntentID] = []
         let hasClean = file.location != nil || mayExist
-        if hadPut || (!hasClean && file.isDirty && file.writerCount == 0) {
+        if !puts.isEmpty || (!hasClean && file.isDirty && file.writerCount == 0) {
             // It names the old key too, so that the old bytes are deleted only when the new ones are stored.
-            ids.append(
-                overlay.add(
-                    .put, key: key, source: mayExist ? oldKey : nil, inode: inode, place: place, now: now))
+            let id = overlay.add(
+                .put, key: key, source: mayExist ? oldKey : nil, inode: inode, place: place, replacing: puts, now: now)
+            for put in puts { pass(put.id, to: id) }
+            ids.append(id)
         } else if hasClean {
             ids.append(overlay.add(.copy, key: key, source: oldKey, inode: inode, place: place, now: now))
         }
@@ -168,7 +195,8 @@ extension VolumeState {
     private mutating func moveMarker(
         _ inode: InodeNumber, from oldKey: ObjectKey, _ oldPlace: Place, _ now: Duration
     ) throws(Errno) -> [IntentID] {
-        var (hadMarker, mayExist) = (base.marker(oldPlace.prefix) != nil, base.marker(oldPlace.prefix) != nil)
+        var mayExist = base.marker(oldPlace.prefix) != nil || tree[inode]?.directory?.hasMarker == true
+        var hadMarker = mayExist
         for (intent, isRunning) in overlay.committer.intents(for: oldKey) where intent.kind == .marker {
             hadMarker = true
             if isRunning { mayExist = true } else { _ = overlay.drop(intent) }
@@ -176,6 +204,8 @@ extension VolumeState {
         overlay.note(oldKey)
         tree[inode]?.directory?.hasMarker = false
         guard hadMarker else { return [] }
+        // What is known to be stored with the marker goes with it, also where the directory needs none to exist.
+        if tree[inode]?.attributes.stored != nil { tree[inode]?.attributes.isDirty = true }
         try enqueueMarker(inode, now: now, delay: .zero)
         guard mayExist else { return [] }
         return [overlay.add(.delete, key: oldKey, inode: nil, place: oldPlace, now: now)]

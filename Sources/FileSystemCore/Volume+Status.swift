@@ -26,7 +26,7 @@ extension Volume {
 
     public func report() -> Report {
         update { state in
-            let changes = state.overlay.committer.intents.map { intent, isRunning, failure in
+            let changes = state.overlay.committer.intents.map { intent, isRunning, _, failure in
                 let file = intent.inode.flatMap { state.tree[$0]?.file }
                 let carriesBytes = intent.kind == .put
                 return Report.Change(

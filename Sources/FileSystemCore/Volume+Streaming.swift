@@ -31,12 +31,12 @@ extension Volume {
                 guard let file = state.tree[inode]?.file, file.streaming === streaming else { return nil }
                 return file
             }
-            guard let file, let staged = file.staged, let index = streaming.claim(size: file.size) else { return }
+            guard let file, let staged = file.staged, let claim = streaming.claim(size: file.size) else { return }
             Task {
                 let contents = FileContents(
                     size: staged.size, snapshot: staged.snapshot(), source: nil, reader: reader)
                 // A part that fails is sent again when the file is closed.
-                if (try? await streaming.send(index, contents)) != nil { pump(inode, streaming) }
+                if (try? await streaming.send(claim, contents)) != nil { pump(inode, streaming) }
             }
         }
     }

@@ -102,10 +102,10 @@ public final class Volume: FileSystem {
                 update { $0.overlay.tick(now: clock.monotonic()) }
             }
         case .settled(let id, let error):
-            let latch = state.withLock { $0.latches.removeValue(forKey: id) }
-            latch?.resolve(error.map { .failure($0.errno) } ?? .success(()))
+            let latches = state.withLock { $0.latches.removeValue(forKey: id) } ?? []
+            for latch in latches { latch.resolve(error.map { .failure($0.errno) } ?? .success(())) }
         case .stalled(let ids, let error):
-            let latches = state.withLock { state in ids.compactMap { state.latches.removeValue(forKey: $0) } }
+            let latches = state.withLock { state in ids.flatMap { state.latches.removeValue(forKey: $0) ?? [] } }
             for latch in latches { latch.resolve(.failure(error.errno)) }
         }
     }
@@ -135,7 +135,7 @@ public final class Volume: FileSystem {
         do throws(Errno) {
             let (value, latches) = try change { state throws(Errno) in
                 let (value, ids) = try body(&state)
-                return (value, ids.map { state.latch($0) })
+                return (value, ids.map { state.latch($0, now: clock.monotonic()) })
             }
             if latches.isEmpty { return .ready(value) }
             return .later { () async throws(Errno) in

@@ -35,6 +35,8 @@ extension VolumeState {
         since start: UInt64, at time: Duration, mayCacheAbsence: Bool
     ) {
         guard tree[parent]?.directory != nil, tree.keyPrefix(parent) == prefix else { return }
+        // Where listing is refused, nothing can say that a directory is gone.
+        if !mayCacheAbsence, object == nil, tree.child(parent, name)?.isDirectory == true { return }
         let isOwned = tree.child(parent, name).map { self.isOwned($0) } ?? false
         if !isOwned, !overlay.hidesListing(prefix.bytes + name.bytes, since: start) {
             base.set(prefix, name, to: isDirectory ? nil : object)

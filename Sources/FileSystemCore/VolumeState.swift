@@ -12,7 +12,9 @@ struct VolumeState: Sendable {
     var handles: [FileHandle: OpenFile] = [:]
     var streams: [FileHandle: DirectoryStream] = [:]
     /// Who waits for which intent.
-    var latches: [IntentID: Latch<Void>] = [:]
+    var latches: [IntentID: [Latch<Void>]] = [:]
+    /// Writes that ended without an answer: whether S3 has what they sent is not known.
+    var unanswered: [ObjectKey: Attempt] = [:]
     /// Listings under way, by directory.
     var loads: [InodeNumber: Latch<Void>] = [:]
     /// What the kernel must be told.
@@ -136,13 +138,22 @@ struct VolumeState: Sendable {
         }
     }
 
-    /// The latch of an intent, made when somebody first waits.
-    mutating func latch(_ id: IntentID) -> Latch<Void> {
-        if let latch = latches[id] { return latch }
+    /// For somebody who waits for an intent. It is made due at once, with what stands before it, so that the wait ends with
+    /// the next attempt.
+    mutating func latch(_ id: IntentID, now: Duration) -> Latch<Void> {
         let latch = Latch<Void>()
-        latches[id] = latch
-        if !overlay.committer.contains(id) { latch.resolve(.success(())) }
+        if overlay.committer.contains(id) {
+            latches[id, default: []].append(latch)
+            overlay.expedite(id, now: now)
+        } else {
+            latch.resolve(.success(()))
+        }
         return latch
+    }
+
+    /// Who waited for one intent now waits for another.
+    mutating func pass(_ old: IntentID, to new: IntentID) {
+        if let waiting = latches.removeValue(forKey: old) { latches[new, default: []] += waiting }
     }
 
     /// Queues the file's contents, once: a put that has not begun takes the newest anyway.
@@ -167,10 +178,12 @@ struct VolumeState: Sendable {
             try enqueueMarker(inode, now: now, delay: .milliseconds(500))
             return
         }
-        if node.file?.isDirty == true { return }
         let key = try tree.key(inode)
-        let isQueued = overlay.committer.intents(for: key).contains { intent, isRunning in
-            !isRunning && intent.inode == inode && [.put, .metadata, .copy].contains(intent.kind)
+        let queue = overlay.committer.intents(for: key).filter { $0.intent.inode == inode }
+        // A put that is running has taken the attributes already.
+        if node.file?.isDirty == true, !queue.contains(where: { $0.isRunning && $0.intent.kind == .put }) { return }
+        let isQueued = queue.contains { intent, isRunning in
+            !isRunning && [.put, .metadata, .copy].contains(intent.kind)
         }
         if !isQueued {
             _ = overlay.add(.metadata, key: key, inode: inode, place: place, now: now, delay: .milliseconds(500))

@@ -1,0 +1,163 @@
+import Glibc
+import ObjectStore
+import SystemPackage
+import Testing
+
+@testable import FileSystemCore
+
+/// Renames: at once here, as copies and deletes on S3, and never a delete without its copy.
+@Suite struct MoveTests {
+    @Test("A clean file moves by a copy on the server, keeping what is stored beside it")
+    func clean() async throws {
+        let space = try Space()
+        space.foreign("a.txt", "x", metadata: ["k": "v"])
+        try await space.rename("a.txt", "b.txt")
+        #expect(space.keys == ["b.txt"])
+        #expect(space.stored("b.txt")?.attributes.metadata == ["k": "v"])
+        #expect(space.memory.callCount(.get) == 0 && space.memory.callCount(.put) == 0)
+    }
+
+    @Test("A new extension changes the type, and nothing else that the app had stored")
+    func newType() async throws {
+        let space = try Space()
+        space.foreign("a.jpg", "x", type: "image/jpeg", metadata: ["k": "v", "mode": String(0o100600)])
+        try await space.rename("a.jpg", "a.png")
+        let attributes = try #require(space.stored("a.png")).attributes
+        #expect(attributes.contentType == "image/png")
+        #expect(attributes.metadata["k"] == "v" && attributes.metadata["mode"] == String(0o100600))
+    }
+
+    @Test("A photograph saved through a temporary name gets the type of its final name")
+    func temporaryName() async throws {
+        let space = try Space()
+        try await space.write("a.jpg.tmp", "x")
+        try await space.rename("a.jpg.tmp", "a.jpg")
+        #expect(space.keys == ["a.jpg"])
+        #expect(space.stored("a.jpg")?.attributes.contentType == "image/jpeg")
+    }
+
+    @Test("A file that was never closed moves without a request")
+    func pending() async throws {
+        let space = try Space()
+        let file = try await space.create("a")
+        try await file.write("x")
+        try await space.rename("a", "b")
+        #expect(space.memory.calls.allSatisfy { !$0.kind.isWrite })
+        try await file.close()
+        #expect(space.keys == ["b"] && space.memory.callCount(.put) == 1)
+    }
+
+    @Test("Over an existing file, through two names, and by exchange")
+    func shapes() async throws {
+        let space = try Space()
+        space.foreign("a", "A")
+        space.foreign("b", "B")
+        space.foreign("c", "C")
+        try await space.rename("a", "b", .exchange)
+        #expect(space.text("a") == "B" && space.text("b") == "A")
+        try await space.rename("a", "b")
+        try await space.rename("b", "d")
+        #expect(space.keys == ["c", "d"] && space.text("d") == "B")
+        #expect(await failure { () async throws(Errno) in try await space.rename("c", "d", .noReplace) } == .fileExists)
+        #expect(try await space.list("") == ["c", "d"])
+    }
+
+    @Test("A directory moves with its children and its marker")
+    func directory() async throws {
+        let space = try Space()
+        for path in ["d/1", "d/e/2", "d/e/f/3"] { space.foreign(path, path) }
+        space.foreign("d/", "")
+        try await space.rename("d", "n")
+        await space.settle()
+        #expect(space.keys == ["n/1", "n/e/2", "n/e/f/3"] || space.keys == ["n/", "n/1", "n/e/2", "n/e/f/3"])
+        #expect(try await space.list("n/e") == ["2", "f"])
+        #expect(try await space.read("n/e/f/3") == "d/e/f/3")
+        space.expire()
+        #expect(try await space.list("") == ["n"])
+    }
+
+    @Test("A copy that S3 refuses never lets the source be deleted, and the old name comes back")
+    func refusedCopy() async throws {
+        let space = try Space()
+        space.foreign("a", "x")
+        space.fail(.accessDenied) { $0.kind == .copy }
+        #expect(await failure { () async throws(Errno) in try await space.rename("a", "b") } == .permissionDenied)
+        await space.settle()
+        #expect(space.keys == ["a"])
+        #expect(try await space.list("") == ["a"])
+    }
+
+    @Test("A put under a new name that S3 refuses never lets the old bytes be deleted, however often it is renamed")
+    func refusedPut() async throws {
+        let space = try Space()
+        space.foreign("a", "old")
+        space.fail(.unavailable) { $0.kind == .put }
+        _ = await failure { () async throws(Errno) in try await space.write("a", "new") }
+        _ = await failure { () async throws(Errno) in try await space.rename("a", "b") }
+        _ = await failure { () async throws(Errno) in try await space.rename("b", "c") }
+        #expect(space.text("a") == "old")
+        #expect(try await space.list("") == ["c"])
+        space.heal()
+        await space.settle()
+        #expect(space.keys == ["c"] && space.text("c") == "new")
+    }
+
+    @Test("Back to the first name before anything was stored")
+    func thereAndBack() async throws {
+        let space = try Space()
+        space.foreign("a", "old")
+        space.fail(.unavailable) { $0.kind == .put || $0.kind == .copy }
+        _ = await failure { () async throws(Errno) in try await space.write("a", "new") }
+        _ = await failure { () async throws(Errno) in try await space.rename("a", "b") }
+        _ = await failure { () async throws(Errno) in try await space.write("a", "other") }
+        _ = await failure { () async throws(Errno) in try await space.rename("b", "a") }
+        space.heal()
+        #expect(await space.settle().isEmpty)
+        #expect(space.keys == ["a"] && space.text("a") == "new")
+    }
+
+    @Test("The target vanishes elsewhere while a rename over it is under way: nothing is lost")
+    func targetVanishes() async throws {
+        let space = try Space()
+        space.foreign("a", "mine")
+        space.foreign("b", "theirs")
+        _ = try await space.list("")
+        space.memory.foreignDelete(Space.key("b"))
+        try await space.rename("a", "b")
+        await space.settle()
+        #expect(space.keys == ["b"] && space.text("b") == "mine")
+    }
+
+    @Test("An empty directory that lost its last child keeps existing, and rmdir takes its marker away")
+    func markers() async throws {
+        let space = try Space()
+        try await space.mkdir("d")
+        await space.settle()
+        #expect(space.keys == ["d/"])
+        try await space.mkdir("e")
+        try await space.write("e/1", "1")
+        await space.settle()
+        #expect(space.keys == ["d/", "e/1"])
+        try await space.unlink("e/1")
+        await space.settle()
+        #expect(space.keys == ["d/", "e/"])
+        #expect(await failure { () async throws(Errno) in try await space.rmdir("") } != nil)
+        try await space.rmdir("e")
+        try await space.rmdir("d")
+        await space.settle()
+        #expect(space.keys == [])
+    }
+
+    @Test("A name too long below a renamed directory: nothing moves")
+    func tooLong() async throws {
+        let space = try Space()
+        let long = String(repeating: "n", count: 250)
+        space.foreign("d/\(long)/\(long)/\(long)/\(long)", "x")
+        try await space.mkdir("e")
+        try await space.mkdir(long)
+        #expect(
+            await failure { () async throws(Errno) in try await space.rename("d", "\(long)/d") } == .fileNameTooLong)
+        #expect(await failure { () async throws(Errno) in try await space.rename("d", long) } == .fileNameTooLong)
+        #expect(try await space.list("") == ["d", "e", long])
+    }
+}

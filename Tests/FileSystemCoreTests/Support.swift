@@ -1,0 +1,324 @@
+import Bytes
+import Disk
+import Glibc
+import Journal
+import Logging
+import ObjectStore
+import Synchronization
+import SystemPackage
+
+@testable import BlockCache
+@testable import FileSystemCore
+
+extension Answer {
+    func value() async throws(Errno) -> Value {
+        switch self {
+        case .ready(let value): return value
+        case .failed(let error): throw error
+        case .later(let work): return try await work()
+        }
+    }
+
+    /// True for an answer that needed nobody else.
+    var isReady: Bool { if case .ready = self { true } else { false } }
+}
+
+/// The errno that an operation ends with; nil when it succeeds.
+func failure<Value>(_ body: () async throws(Errno) -> Value) async -> Errno? {
+    do throws(Errno) {
+        _ = try await body()
+        return nil
+    } catch {
+        return error
+    }
+}
+
+/// Nobody but the caller has the file open.
+struct NoOtherWriter: WriterCensus {
+    func hasWriter(_ inode: InodeNumber, among processes: Set<Int32>) -> Bool { false }
+}
+
+/// Remembers what the kernel was told.
+final class Notices: KernelNotifier {
+    private let log = Mutex<[String]>([])
+    var all: [String] { log.withLock { $0 } }
+    private func add(_ text: String) { log.withLock { $0.append(text) } }
+
+    func invalidateEntry(_ parent: InodeNumber, _ name: FileName) {
+        add("entry \(String(decoding: name.bytes, as: UTF8.self))")
+    }
+    func entryDeleted(_ parent: InodeNumber, _ child: InodeNumber, _ name: FileName) {
+        add("deleted \(String(decoding: name.bytes, as: UTF8.self))")
+    }
+    func invalidateInode(_ inode: InodeNumber, data: Bool) { add("inode \(data)") }
+}
+
+/// Time that moves only when a test says so, beside the time that passes.
+final class TestClock: Sendable {
+    private let added = Mutex(Duration.zero)
+    var clock: VolumeClock {
+        VolumeClock(
+            monotonic: { VolumeClock.system.monotonic() + self.added.withLock { $0 } },
+            wall: { VolumeClock.system.wall() }, random: { 0 })
+    }
+    func advance(by duration: Duration) { added.withLock { $0 += duration } }
+}
+
+/// A volume on a store in memory, with faults on call and staged files on a real disk.
+final class Space: Sendable {
+    static let caller = Caller(uid: 1000, gid: 1000, pid: 1, umask: 0o022)
+
+    let memory: InMemoryObjectStore
+    let faulty: FaultyObjectStore
+    let volume: Volume
+    let notices = Notices()
+    let time = TestClock()
+    private let directory: TemporaryDirectory
+
+    init(cached: Bool = false, freshness: Duration = .seconds(5)) throws {
+        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        memory = InMemoryObjectStore()
+        faulty = FaultyObjectStore(memory)
+        directory = try TemporaryDirectory()
+        guard let prefix = KeyPrefix("s/") else { throw Errno.invalidArgument }
+        var options = VolumeOptions(prefix: prefix, uid: 1000, gid: 1000)
+        options.freshness = freshness
+        options.hostName = "desk"
+        let cache =
+            cached
+            ? try BlockCache(
+                directory: directory.path.appending("cache"), key: nil, limit: 64 << 20, space: "s", logger: quiet) : nil
+        volume = Volume(
+            options: options, store: faulty, cache: cache,
+            staging: try StagedFile.Store(directory: directory.path.appending("staged"), key: nil, logger: quiet),
+            clock: time.clock, writers: NoOtherWriter(), logger: quiet)
+        volume.attach(notices)
+    }
+
+    // MARK: S3's side
+
+    static func key(_ path: String) -> ObjectKey {
+        guard let key = ObjectKey("s/" + path) else { preconditionFailure("a key of a test is valid") }
+        return key
+    }
+
+    func stored(_ path: String) -> InMemoryObjectStore.StoredObject? { memory.object(Self.key(path)) }
+    func text(_ path: String) -> String? { stored(path).map { String(decoding: $0.bytes, as: UTF8.self) } }
+    var keys: [String] { memory.keys.map { String($0.description.dropFirst(2)) } }
+
+    @discardableResult
+    func foreign(_ path: String, _ text: String, type: String = "text/plain", metadata: [String: String] = [:]) -> ETag {
+        memory.foreignPut(
+            Self.key(path), Array(text.utf8), ObjectAttributes(contentType: type, metadata: metadata))
+    }
+
+    /// Lets what is known become old.
+    func expire() { time.advance(by: .seconds(6)) }
+
+    /// Brings everything due to S3; returns what cannot be brought there.
+    @discardableResult
+    func settle() async -> [Volume.Report.Change] {
+        for _ in 0..<20_000 {
+            volume.hurry()
+            let open = volume.report().changes.filter { $0.failure == nil }
+            if open.isEmpty || open.allSatisfy({ volume.isHeld($0.path) }) { break }
+            try? await Task.sleep(for: .milliseconds(1))
+        }
+        return volume.report().changes
+    }
+
+    // MARK: The kernel's side
+
+    func split(_ path: String) async throws(Errno) -> (parent: InodeNumber, name: FileName) {
+        var parent = InodeNumber.root
+        let names = path.split(separator: "/").map { FileName(Array($0.utf8)) }
+        for name in names.dropLast() { parent = try await lookup(parent, name).inode }
+        return (parent, names.last ?? FileName([]))
+    }
+
+    func lookup(_ parent: InodeNumber, _ name: FileName) async throws(Errno) -> FileAttributes {
+        guard let found = try await volume.lookup(parent, name).value().attributes else { throw .noSuchFileOrDirectory }
+        return found
+    }
+
+    func stat(_ path: String) async throws(Errno) -> FileAttributes {
+        let (parent, name) = try await split(path)
+        return try await lookup(parent, name)
+    }
+
+    func inode(_ path: String) async throws(Errno) -> InodeNumber {
+        path.isEmpty ? .root : try await stat(path).inode
+    }
+
+    func open(_ path: String, _ flags: Int32 = O_RDONLY) async throws(Errno) -> File {
+        let inode = try await inode(path)
+        return File(self, inode, try await volume.open(inode, flags: flags, Self.caller).value().handle)
+    }
+
+    func create(_ path: String, mode: UInt32 = 0o644) async throws(Errno) -> File {
+        let (parent, name) = try await split(path)
+        let made = try await volume.create(parent, name, mode: mode, flags: O_WRONLY | O_CREAT, Self.caller).value()
+        guard let inode = made.entry.attributes?.inode else { throw .ioError }
+        return File(self, inode, made.opened.handle)
+    }
+
+    func write(_ path: String, _ text: String) async throws(Errno) {
+        let file: File
+        if await failure({ () async throws(Errno) in try await self.stat(path) }) == nil {
+            file = try await open(path, O_WRONLY | O_TRUNC)
+        } else {
+            file = try await create(path)
+        }
+        try await file.write(text)
+        let flushed = await failure { () async throws(Errno) in try await file.flush() }
+        await file.release()
+        if let flushed { throw flushed }
+    }
+
+    func read(_ path: String) async throws(Errno) -> String {
+        let file = try await open(path)
+        let result: Result<String, Errno>
+        do throws(Errno) { result = .success(try await file.readAll()) } catch { result = .failure(error) }
+        await file.release()
+        return try result.get()
+    }
+
+    func list(_ path: String) async throws(Errno) -> [String] {
+        let inode = try await inode(path)
+        let handle = try await volume.opendir(inode).value().handle
+        var names: [String] = []
+        try volume.readdir(inode, handle, offset: 0, plus: false) { entry, _ in
+            names.append(String(decoding: entry.name.bytes, as: UTF8.self))
+            return true
+        }
+        volume.releasedir(inode, handle)
+        return names.filter { $0 != "." && $0 != ".." }.sorted()
+    }
+
+    func rename(_ old: String, _ new: String, _ mode: RenameMode = .replace) async throws(Errno) {
+        let (from, to) = (try await split(old), try await split(new))
+        try await volume.rename(from.parent, from.name, to: to.parent, to.name, mode).value()
+    }
+
+    func unlink(_ path: String) async throws(Errno) {
+        let (parent, name) = try await split(path)
+        try await volume.unlink(parent, name).value()
+    }
+
+    func mkdir(_ path: String) async throws(Errno) {
+        let (parent, name) = try await split(path)
+        _ = try await volume.mkdir(parent, name, mode: 0o755, Self.caller).value()
+    }
+
+    func rmdir(_ path: String) async throws(Errno) {
+        let (parent, name) = try await split(path)
+        try await volume.rmdir(parent, name).value()
+    }
+
+    func set(_ path: String, _ changes: AttributeChanges) async throws(Errno) {
+        _ = try await volume.setattr(try await inode(path), changes, nil, Self.caller).value()
+    }
+
+    /// Files that are changed and not queued: what would be lost.
+    var forgotten: [String] {
+        volume.update { state in
+            let queued = Set(state.overlay.committer.intents.compactMap(\.intent.inode))
+            return state.tree.nodes.values.compactMap { node in
+                guard let file = node.file, node.isLinked, file.isDirty, file.openCount == 0 else { return nil }
+                return queued.contains(node.inode) ? nil : node.name.description
+            }
+        }
+    }
+
+    /// A refused answer in S3's words.
+    static func error(_ code: ObjectStoreError.Code) -> ObjectStoreError { ObjectStoreError(code, "refused by the test") }
+
+    func fail(_ code: ObjectStoreError.Code, _ matches: @escaping @Sendable (StoreCall) -> Bool) {
+        faulty.setScript { call, _ in matches(call) ? .failBefore(Self.error(code)) : nil }
+    }
+
+    func heal() { faulty.setScript { _, _ in nil } }
+}
+
+extension Volume {
+    /// A deletion that waits for the last close.
+    func isHeld(_ path: String) -> Bool {
+        update { state in
+            state.overlay.committer.intents.contains { $0.isHeld && state.relativePath($0.intent.key) == path }
+        }
+    }
+}
+
+/// An open file.
+struct File {
+    let space: Space
+    let inode: InodeNumber
+    let handle: FileHandle
+
+    init(_ space: Space, _ inode: InodeNumber, _ handle: FileHandle) {
+        self.space = space
+        self.inode = inode
+        self.handle = handle
+    }
+
+    func write(_ text: String, at offset: Int64 = 0) async throws(Errno) {
+        try await write(Array(text.utf8), at: offset)
+    }
+
+    func write(_ bytes: [UInt8], at offset: Int64) async throws(Errno) {
+        let answer = bytes.withUnsafeBytes {
+            space.volume.write(inode, handle, offset: offset, $0, mayKillSetID: false)
+        }
+        _ = try await answer.value()
+    }
+
+    func truncate(_ size: Int64) async throws(Errno) {
+        _ = try await space.volume.setattr(inode, AttributeChanges(size: size), handle, Space.caller).value()
+    }
+
+    func read(_ offset: Int64, _ count: Int) async throws(Errno) -> [UInt8] {
+        try await space.volume.read(inode, handle, offset: offset, count: count).value().flatMap { $0.array() }
+    }
+
+    func readAll() async throws(Errno) -> String { String(decoding: try await read(0, 1 << 20), as: UTF8.self) }
+
+    func flush() async throws(Errno) { try await space.volume.flush(inode, handle, Space.caller).value() }
+    func release() async { _ = await failure { () async throws(Errno) in try await space.volume.release(inode, handle).value() } }
+    func close() async throws(Errno) {
+        try await flush()
+        await release()
+    }
+}
+
+/// A directory of a test's own, removed with what is in it when dropped.
+final class TemporaryDirectory: Sendable {
+    let path: FilePath
+
+    init() throws(Errno) {
+        path = FilePath("/tmp/core-\(String(UInt64.random(in: 0 ... .max), radix: 16))")
+        try Directory.create(path)
+    }
+
+    deinit { Self.remove(path) }
+
+    private static func remove(_ path: FilePath) {
+        for name in (try? Directory.names(path)) ?? [] {
+            let child = path.appending(name)
+            if Glibc.unlink(child.string) != 0 { remove(child) }
+        }
+        try? Directory.removeEmpty(path)
+    }
+}
+
+/// Repeatable randomness: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
+struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
