@@ -126,8 +126,7 @@ def here(space, request):
 @pytest.fixture(scope="session")
 def ordinary():
     """(uid, gid) of an ordinary user of this machine, made for the run."""
-    name = "cognitofs-test"
-    subprocess.run(["userdel", "-f", name], capture_output=True)
+    name = f"cognitofs{os.getpid()}"
     subprocess.run(["useradd", "-M", "-d", "/nonexistent", "-s", "/bin/sh", "-U", name], check=True, capture_output=True)
     mode = os.stat("/dev/fuse").st_mode & 0o777
     os.chmod("/dev/fuse", 0o666)

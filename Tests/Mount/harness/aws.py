@@ -120,6 +120,8 @@ class LocalAWS:
         self.identities = outputs["auth"]["identity_pool_id"]
         self.admin = Clients(self.endpoint, self.region, "test", "test")
         self.bucket = Bucket(self.admin, outputs["storage"]["bucket_name"])
+        # What is imported on the first request is imported now: a child with an ordinary user's rights may not find it.
+        self.bucket.list("private/")
         self._add_phone_client()
 
     def stop(self):

@@ -41,9 +41,8 @@ def call(body, *arguments, within=30.0, describe=None, before=None):
         status = 1
         try:
             os.close(reader)
-            os.setpgid(0, 0)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            _watch(within, stacks)
+            _be_outermost(within, stacks)
             try:
                 for step in after_fork:
                     step()
@@ -65,11 +64,13 @@ def call(body, *arguments, within=30.0, describe=None, before=None):
     os.close(writer)
     received = _read_until(reader, time.monotonic() + within)
     os.close(reader)
-    if received is None:
+    if received is not None:
+        reap(pid)
+        _end_what_it_started(pid)
+    else:
         end_group(pid)
         stacks.seek(0)
         raise Hung(f"not done after {within:g} s; it was here:\n{stacks.read()}")
-    reap(pid)
     if not received:
         raise Failed("the child ended without a word")
     well, value = pickle.loads(received)
@@ -78,25 +79,31 @@ def call(body, *arguments, within=30.0, describe=None, before=None):
     return value
 
 
-def _watch(within, stacks):
-    """Has the stack written down just before the time is over.
+def _be_outermost(within, stacks):
+    """Begins a process group, and has the stack written down just before the time is over.
 
-    Only in a child of the test run itself: the watchdog's lock does not survive another fork.
+    Only in a child of the test run itself: what a child starts ends with it, and the watchdog's lock does not survive
+    another fork.
     """
     global _in_a_child
     if not _in_a_child:
         _in_a_child = True
+        os.setpgid(0, 0)
         faulthandler.dump_traceback_later(max(within - 0.5, 0.1), file=stacks)
 
 
 def end_group(pid):
     """Kills a child and what it started, and does not wait for what cannot die."""
-    for target in (lambda: os.killpg(pid, signal.SIGKILL), lambda: os.kill(pid, signal.SIGKILL)):
-        try:
-            target()
-        except ProcessLookupError:
-            pass
+    _end_what_it_started(pid)
+    os.kill(pid, signal.SIGKILL)
     reap(pid)
+
+
+def _end_what_it_started(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def reap(pid, within=5.0):

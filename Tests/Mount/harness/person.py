@@ -114,7 +114,6 @@ class Person:
         if where.name not in os.listdir(where.parent):
             where.mkdir()
             os.chown(where, self.uid, self.gid)
-        before = {entry[4] for entry in sweep.mounts_at(where)}
         log = self.root / f"mount{self.count}.log"
         with open(log, "ab") as out:
             process = subprocess.Popen(
@@ -122,7 +121,7 @@ class Person:
                 env=environment or self.environment, **self.privileges,
             )  # fmt: skip
         mounted = Mounted(self, where, process, log, prefix or (self.account and self.account.prefix))
-        mounted.wait_ready(within, before)
+        mounted.wait_ready(within)
         return mounted
 
 
@@ -171,17 +170,26 @@ class Mounted:
         """The object key of a path on this mount."""
         return self.prefix + os.path.relpath(path, self.path)
 
-    def wait_ready(self, within, before):
-        """Until there is a mount that was not there `before` (a dead one may have been), and it answers."""
+    def wait_ready(self, within):
+        """Until the directory answers; a dead mount may have been there before, and answers ENOTCONN."""
         limit = time.monotonic() + within
-        while not {entry[4] for entry in sweep.mounts_at(self.path)} - before:
+        while not (sweep.is_mounted(self.path) and self.answers(limit)):
             if self.process.poll() is not None:
                 raise AssertionError(f"mount ended with {self.process.returncode}:\n{self.log.read_text(errors='replace')}")
             if time.monotonic() > limit:
                 self.process.kill()
                 raise AssertionError(f"not mounted after {within} s:\n{self.log.read_text(errors='replace')}")
             time.sleep(0.02)
-        child.call(os.stat, self.path, within=max(1.0, limit - time.monotonic()), before=self.person.become)
+
+    def answers(self, limit):
+        """True if the daemon itself does: statfs is in no cache."""
+        try:
+            child.call(os.statvfs, self.path, within=max(1.0, limit - time.monotonic()), before=self.person.become)
+        except child.Hung:
+            raise
+        except child.Failed:
+            return False
+        return True
 
     def unmount(self, within=60):
         """`cognitofs umount`, and the daemon is gone after it."""
