@@ -88,7 +88,7 @@ import Testing
                 if unlinks { try await space.unlink("a") } else { try await space.rename("a", "b") }
             }
         }
-        while await failure({ () async throws(Errno) in try await space.stat("a") }) == nil {}
+        while await failure({ () async throws(Errno) in try await space.stat("a") }) == nil { await Task.yield() }
         space.foreign("a", "theirs")
         gate.open()
         _ = await (flushed.value, changed.value)
@@ -113,7 +113,7 @@ import Testing
         let renamed = Task { await failure { () async throws(Errno) in try await space.rename("a", "b") } }
         await gate.arrived()
         let second = Task { await failure { () async throws(Errno) in try await space.write("a", "second") } }
-        while await failure({ () async throws(Errno) in try await space.stat("a") }) != nil {}
+        while await failure({ () async throws(Errno) in try await space.stat("a") }) != nil { await Task.yield() }
         gate.open()
         _ = await (renamed.value, second.value)
         await space.settle()
