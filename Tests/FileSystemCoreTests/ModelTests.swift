@@ -19,12 +19,19 @@ import Testing
     }
 }
 
+/// The faults' own randomness, for calls from many threads.
+private final class Dice: Sendable {
+    private let random: Mutex<Seeded>
+    init(_ seed: UInt64) { random = Mutex(Seeded(seed)) }
+    func roll(_ sides: Int) -> Int { random.withLock { Int.random(in: 0..<sides, using: &$0) } }
+}
+
 private final class History {
     private var random: Seeded
     private let seed: UInt64
     private let isForeign: Bool
     private let space: Space
-    private let faults: Mutex<Seeded>
+    private let dice: Dice
     /// What a program would expect to find, for runs without foreign changes.
     private var files: [String: String] = [:]
     private var directories: Set<String> = []
@@ -37,20 +44,18 @@ private final class History {
         self.seed = seed
         self.isForeign = isForeign
         random = Seeded(seed)
-        faults = Mutex(Seeded(seed &+ 1_000_003))
+        dice = Dice(seed &+ 1_000_003)
         space = try Space(freshness: .milliseconds(200))
     }
 
     func run() async throws {
-        let faults = faults
+        let dice = dice
         space.faulty.setScript { call, _ in
-            faults.withLock { random in
-                guard call.kind != .list, call.kind != .head else { return nil }
-                switch Int.random(in: 0..<24, using: &random) {
-                case 0: return .failBefore(Space.error(.unavailable))
-                case 1: return .failAfter(Space.error(.unavailable))
-                default: return nil
-                }
+            guard call.kind != .list, call.kind != .head else { return nil }
+            switch dice.roll(24) {
+            case 0: return .failBefore(Space.error(.unavailable))
+            case 1: return .failAfter(Space.error(.unavailable))
+            default: return nil
             }
         }
         for _ in 0..<30 { await step() }

@@ -81,9 +81,11 @@ import Testing
         var ends: [Int64] = []
         for index in 0..<8 { ends.append(reader.plan(offset: Int64(index) << 17, count: 1 << 17, size: size).upperBound) }
         #expect(ends == ends.sorted() && ends[7] - (8 << 17) > ends[1] - (2 << 17))
-        #expect(reader.plan(offset: 900 << 20, count: 4096, size: size) == (900 << 20)..<(900 << 20) + 4096)
+        let jump = reader.plan(offset: 900 << 20, count: 4096, size: size)
+        #expect(jump == (900 << 20)..<(900 << 20) + 4096)
         var small = ReadAhead()
-        #expect(small.plan(offset: 10, count: 1, size: 1000) == 0..<1000)
+        let whole = small.plan(offset: 10, count: 1, size: 1000)
+        #expect(whole == 0..<1000)
     }
 
     @Test("Keys that cannot be names are hidden with their reason, and a name that is both is a directory")
