@@ -209,6 +209,18 @@ import Testing
         #expect(space.keys == ["c"])
     }
 
+    @Test("An overwrite whose answer was lost is no conflict for the next one")
+    func lostOverwrite() async throws {
+        let space = try Space()
+        try await space.write("a", "first")
+        space.faulty.setScript { call, number in call.kind == .put ? .failAfter(Space.error(.unavailable)) : nil }
+        _ = await failure { () async throws(Errno) in try await space.write("a", "second") }
+        space.heal()
+        try await space.write("a", "third")
+        await space.settle()
+        #expect(space.keys == ["a"] && space.text("a") == "third")
+    }
+
     @Test("What another device made under a name whose put never came through is not deleted")
     func foreignUnderUnansweredName() async throws {
         let space = try Space()

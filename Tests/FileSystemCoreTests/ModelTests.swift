@@ -51,7 +51,7 @@ private final class History {
     func run() async throws {
         let dice = dice
         space.faulty.setScript { call, _ in
-            guard call.kind != .list, call.kind != .head else { return nil }
+            guard call.kind.isWrite else { return nil }
             switch dice.roll(24) {
             case 0: return .failBefore(Space.error(.unavailable))
             case 1: return .failAfter(Space.error(.unavailable))

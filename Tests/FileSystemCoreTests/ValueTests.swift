@@ -82,7 +82,7 @@ import Testing
         for index in 0..<8 { ends.append(reader.plan(offset: Int64(index) << 17, count: 1 << 17, size: size).upperBound) }
         #expect(ends == ends.sorted() && ends[7] - (8 << 17) > ends[1] - (2 << 17))
         let jump = reader.plan(offset: 900 << 20, count: 4096, size: size)
-        #expect(jump == (900 << 20)..<(900 << 20) + 4096)
+        #expect(jump.lowerBound == 900 << 20 && jump.count == 4096)
         var small = ReadAhead()
         let whole = small.plan(offset: 10, count: 1, size: 1000)
         #expect(whole == 0..<1000)
