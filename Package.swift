@@ -86,7 +86,7 @@ let package = Package(
         // Signing in.
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
-            resources: [.embedInCode("Resources/srp-vectors.json")]),
+            resources: [.embedInCode("Resources/srp-vectors.json"), .embedInCode("Resources/local_pool.py")]),
         tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
         tests("ObjectStore", ["Bytes"]),
         tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Disk", "Bytes", log, system]),

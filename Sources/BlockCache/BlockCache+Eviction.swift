@@ -78,7 +78,8 @@ extension BlockCache {
     /// Evicts files, the least recently used first, until no more than `goal` bytes are charged. What is pinned or being
     /// written stays.
     private func evictHoldingLock(to goal: Int64, _ generation: Generation) throws(NotKept) {
-        try noteUses(generation)
+        // A full disk has no room for this either; older times then have to do.
+        try? noteUses(generation)
         var last = Int64.min
         while true {
             let total = try inIndex { () throws(SQLiteError) in try generation.index.total() }

@@ -121,10 +121,24 @@ extension BlockCache {
         try inIndex { () throws(SQLiteError) in try generation.index.setBoot(Self.boot()) }
     }
 
-    /// Removes the cache from the disk, whoever uses it: reads miss from now on, and writing begins anew.
+    /// Removes the cache from the disk, whoever uses it, and keeps nothing any more: everything is a miss here from now
+    /// on. Another process that uses the directory begins anew.
     public func destroy() throws(Errno) {
-        let dropped = files.withLock { $0.removeAll() }
+        mayWrite.store(false, ordering: .relaxed)
+        let dropped = renewing.withLock { _ in
+            place.withLock { $0 = Place(generation: nil, triedAt: .max) }
+            return files.withLock { $0.removeAll() }
+        }
+        // Closed here, outside of the locks.
         _ = consume dropped
-        try Directory.removeTree(directory)
+        // What was under way (a flush, another process's write) may leave a file in a directory that was just emptied.
+        for _ in 0..<20 {
+            do throws(Errno) {
+                return try Directory.removeTree(directory)
+            } catch .directoryNotEmpty {
+                usleep(10_000)
+            }
+        }
+        throw .directoryNotEmpty
     }
 }

@@ -3,7 +3,10 @@ import FoundationEssentials
 extension AuthSession {
     /// The form on disk, before it is sealed. Apart from the type itself, so that a session is never encoded by accident.
     private struct Stored: Codable {
-        struct Credentials: Codable { var accessKeyID, secretAccessKey, sessionToken: String; var begins, ends: Double }
+        struct Credentials: Codable {
+            var accessKeyID, secretAccessKey, sessionToken: String
+            var begins, ends: Double
+        }
         var userPoolID, clientID, identityPoolID, signInName, identityID: String
         var idToken, accessToken, refreshToken: String
         var deviceKey: String?

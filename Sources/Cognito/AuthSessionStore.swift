@@ -99,7 +99,9 @@ public struct AuthSessionStore: Sendable {
         return key
     }
 
-    private static func sealer(_ key: SealingKey) -> Sealer { Sealer(key: key.derived(Array("cognitofs session".utf8))) }
+    private static func sealer(_ key: SealingKey) -> Sealer {
+        Sealer(key: key.derived(Array("cognitofs session".utf8)))
+    }
 
     /// What follows the magic; tells another version from damage.
     private static func content(of file: [UInt8], _ magic: [UInt8], _ path: FilePath) throws(CognitoError) -> [UInt8] {

@@ -56,6 +56,7 @@ extension CognitoError {
             default: "Ask the app's owner whether sign-in by password and code can be allowed."
             }
         return CognitoError(
-            .unsupportedChallenge, "This app asks for \(name) at sign-in, which cognitofs can't answer.", remedy: remedy)
+            .unsupportedChallenge, "This app asks for \(name) at sign-in, which cognitofs can't answer.", remedy: remedy
+        )
     }
 }

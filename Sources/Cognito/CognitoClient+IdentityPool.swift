@@ -1,11 +1,11 @@
 extension CognitoClient {
     /// The user's identity in the pool, which names the user's space. The same for the same user, always.
     func identityID(for tokens: TokenSet) async throws(CognitoError) -> IdentityID {
-        struct Answer: Decodable { var IdentityId: String }
+        struct Answer: Decodable { var identityId: String }
         let answer = try await service.call(
             .getID, ["IdentityPoolId": .text(configuration.identityPoolID.text), "Logins": logins(tokens)],
             as: Answer.self)
-        guard let identity = IdentityID(answer.IdentityId) else { throw .invalidAnswer("a strange identity id") }
+        guard let identity = IdentityID(answer.identityId) else { throw .invalidAnswer("a strange identity id") }
         return identity
     }
 
@@ -15,21 +15,21 @@ extension CognitoClient {
     ) async throws(CognitoError) -> (identity: IdentityID, credentials: AWSCredentials) {
         struct Answer: Decodable {
             struct Keys: Decodable {
-                var AccessKeyId, SecretKey, SessionToken: String
+                var accessKeyId, secretKey, sessionToken: String
                 /// Seconds since 1970, often in exponent form.
-                var Expiration: Double
+                var expiration: Double
             }
-            var IdentityId: String
-            var Credentials: Keys
+            var identityId: String
+            var credentials: Keys
         }
         let answer = try await service.call(
             .getCredentialsForIdentity, ["IdentityId": .text(identity.text), "Logins": logins(tokens)],
             as: Answer.self)
-        let keys = answer.Credentials
-        guard let identity = IdentityID(answer.IdentityId),
+        let keys = answer.credentials
+        guard let identity = IdentityID(answer.identityId),
             let credentials = AWSCredentials(
-                accessKeyID: keys.AccessKeyId, secretAccessKey: Secret(keys.SecretKey),
-                sessionToken: Secret(keys.SessionToken), begins: clock.now(), ends: keys.Expiration)
+                accessKeyID: keys.accessKeyId, secretAccessKey: Secret(keys.secretKey),
+                sessionToken: Secret(keys.sessionToken), begins: clock.now(), ends: keys.expiration)
         else { throw .invalidAnswer("strange credentials") }
         return (identity, credentials)
     }

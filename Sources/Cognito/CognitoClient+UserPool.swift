@@ -55,7 +55,8 @@ extension CognitoClient {
             grant = try await refreshTokenAuth(tokens)
         }
         return try tokenSet(
-            grant, refreshToken: grant.refreshToken ?? tokens.refreshToken, deviceKey: grant.deviceKey ?? tokens.deviceKey)
+            grant, refreshToken: grant.refreshToken ?? tokens.refreshToken,
+            deviceKey: grant.deviceKey ?? tokens.deviceKey)
     }
 
     private func getTokens(_ tokens: TokenSet) async throws(CognitoError) -> TokenGrant {
@@ -100,13 +101,13 @@ extension CognitoClient {
     /// The attributes of the signed-in user, by name.
     public func getUser(_ session: AuthSession) async throws(CognitoError) -> [String: String] {
         struct Answer: Decodable {
-            struct Attribute: Decodable { var Name, Value: String? }
-            var UserAttributes: [Attribute]?
+            struct Attribute: Decodable { var name, value: String? }
+            var userAttributes: [Attribute]?
         }
         let answer = try await service.call(
             .getUser, ["AccessToken": .secret(session.tokens.accessToken)], as: Answer.self)
-        return (answer.UserAttributes ?? []).prefix(200).reduce(into: [:]) { attributes, attribute in
-            if let name = attribute.Name, let value = attribute.Value { attributes[name] = value }
+        return (answer.userAttributes ?? []).prefix(200).reduce(into: [:]) { attributes, attribute in
+            if let name = attribute.name, let value = attribute.value { attributes[name] = value }
         }
     }
 }
@@ -114,38 +115,38 @@ extension CognitoClient {
 /// The wire form shared by InitiateAuth, RespondToAuthChallenge and GetTokensFromRefreshToken.
 private struct AuthAnswer: Decodable {
     struct Result: Decodable {
-        struct Device: Decodable { var DeviceKey: String? }
-        var AccessToken, IdToken, RefreshToken: String?
-        var NewDeviceMetadata: Device?
+        struct Device: Decodable { var deviceKey: String? }
+        var accessToken, idToken, refreshToken: String?
+        var newDeviceMetadata: Device?
     }
-    var AuthenticationResult: Result?
-    var ChallengeName: String?
-    var ChallengeParameters: [String: String]?
-    var Session: String?
+    var authenticationResult: Result?
+    var challengeName: String?
+    var challengeParameters: [String: String]?
+    var session: String?
 
     /// Session tickets are at most 2048 bytes today; parameters hold the user's attributes and options.
     static let maximumSessionBytes = 16 << 10
     static let maximumParameters = 64
 
     func step() throws(CognitoError) -> AuthStep {
-        if let result = AuthenticationResult { return .tokens(try grant(result)) }
-        guard let name = ChallengeName, (1...64).contains(name.utf8.count),
+        if let result = authenticationResult { return .tokens(try grant(result)) }
+        guard let name = challengeName, (1...64).contains(name.utf8.count),
             name.utf8.allSatisfy({ isASCIIAlphanumeric($0) || $0 == UInt8(ascii: "_") })
         else { throw .invalidAnswer("neither tokens nor a challenge") }
-        guard (Session ?? "").utf8.count <= Self.maximumSessionBytes,
-            (ChallengeParameters ?? [:]).count <= Self.maximumParameters
+        guard (session ?? "").utf8.count <= Self.maximumSessionBytes,
+            (challengeParameters ?? [:]).count <= Self.maximumParameters
         else { throw .invalidAnswer("a challenge of a strange size") }
         return .challenge(
-            Challenge(name: name, session: Session.map { Secret($0) }, parameters: ChallengeParameters ?? [:]))
+            Challenge(name: name, session: session.map { Secret($0) }, parameters: challengeParameters ?? [:]))
     }
 
     private func grant(_ result: Result) throws(CognitoError) -> TokenGrant {
-        guard let idToken = result.IdToken.flatMap({ boundedToken(Secret($0)) }),
-            let accessToken = result.AccessToken.flatMap({ boundedToken(Secret($0)) })
+        guard let idToken = result.idToken.flatMap({ boundedToken(Secret($0)) }),
+            let accessToken = result.accessToken.flatMap({ boundedToken(Secret($0)) })
         else { throw .invalidAnswer("an answer without tokens") }
-        let refreshToken = result.RefreshToken.map { Secret($0) }
+        let refreshToken = result.refreshToken.map { Secret($0) }
         if let refreshToken, boundedToken(refreshToken) == nil { throw .invalidAnswer("a strange refresh token") }
-        let deviceKey = result.NewDeviceMetadata?.DeviceKey
+        let deviceKey = result.newDeviceMetadata?.deviceKey
         guard (deviceKey ?? "").utf8.count <= 128 else { throw .invalidAnswer("a strange device key") }
         return TokenGrant(
             idToken: idToken, accessToken: accessToken, refreshToken: refreshToken, deviceKey: deviceKey)

@@ -72,6 +72,7 @@ public struct CognitoConfiguration: Sendable {
         if authority.hasPrefix("[") { return authority == "[::1]" || authority.hasPrefix("[::1]:") }
         let host = authority.prefix { $0 != ":" }
         let octets = host.split(separator: ".", omittingEmptySubsequences: false)
-        return host == "localhost" || (octets.count == 4 && octets[0] == "127" && octets.allSatisfy { UInt8($0) != nil })
+        return host == "localhost"
+            || (octets.count == 4 && octets[0] == "127" && octets.allSatisfy { UInt8($0) != nil })
     }
 }

@@ -27,7 +27,9 @@ public final class CredentialsProvider: Sendable {
     private let shared: Mutex<Shared>
 
     /// `session` comes from `AuthSessionStore.load()`. No network is needed, now or later, while its credentials live.
-    public init(client: CognitoClient, store: AuthSessionStore, session: AuthSession, logger: Logger) throws(CognitoError) {
+    public init(client: CognitoClient, store: AuthSessionStore, session: AuthSession, logger: Logger)
+        throws(CognitoError)
+    {
         try session.check(against: client.configuration)
         self.client = client
         self.store = store
@@ -44,7 +46,9 @@ public final class CredentialsProvider: Sendable {
 
     /// Credentials that are good now. Returns at once while there are some. Cancelling a caller ends its wait and
     /// nobody else's.
-    public func credentials(patience: Duration = CredentialsProvider.patience) async throws(CognitoError) -> AWSCredentials {
+    public func credentials(patience: Duration = CredentialsProvider.patience) async throws(CognitoError)
+        -> AWSCredentials
+    {
         while true {
             switch nextStep() {
             case .give(let credentials, let thenRenew):
@@ -130,8 +134,10 @@ public final class CredentialsProvider: Sendable {
     /// The task is nobody's child: a cancelled caller does not end it.
     private func startRenewal() {
         let (session, isUnsaved, refused, hadFailed) = shared.withLock {
-            ($0.credentials.session, $0.credentials.isUnsaved, $0.credentials.refusedAccessKeyID,
-                $0.credentials.failure != nil)
+            (
+                $0.credentials.session, $0.credentials.isUnsaved, $0.credentials.refusedAccessKeyID,
+                $0.credentials.failure != nil
+            )
         }
         Task {
             let stamp = store.stamp()

@@ -103,7 +103,8 @@ extension CognitoError {
             {
                 return CognitoError(
                     .configuration, "The identity pool doesn't accept sign-ins of this app client.",
-                    remedy: "Check identity_pool_id; the app's owner must register the app client with the identity pool.")
+                    remedy:
+                        "Check identity_pool_id; the app's owner must register the app client with the identity pool.")
             }
             if message.contains("unauthenticated access") { return .sessionEnded }
             return CognitoError(
@@ -117,7 +118,8 @@ extension CognitoError {
             return CognitoError(
                 .configuration, "The identity pool gives signed-in users no role they may take.", remedy: askOwner)
         case "InvalidParameterException":
-            return CognitoError(.configuration, "The identity pool refused the request: \(fault.message)", remedy: askOwner)
+            return CognitoError(
+                .configuration, "The identity pool refused the request: \(fault.message)", remedy: askOwner)
         case "ResourceConflictException":
             return CognitoError(
                 .configuration, "This sign-in is linked to another identity already.", remedy: askOwner)
@@ -139,7 +141,8 @@ extension CognitoError {
                 .unavailable, "The sign-in service answered with status \(fault.status).", remedy: "Try again later.")
         }
         if fault.type.isEmpty { return .invalidAnswer("status \(fault.status) without an error") }
-        return CognitoError(.configuration, "The sign-in service refused: \(fault.type) \(fault.message)", remedy: askOwner)
+        return CognitoError(
+            .configuration, "The sign-in service refused: \(fault.type) \(fault.message)", remedy: askOwner)
     }
 
     private static let askOwner = "Ask the app's owner."

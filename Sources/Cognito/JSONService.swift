@@ -23,7 +23,7 @@ struct JSONService: Sendable {
         _ operation: Operation, _ fields: JSONFields, as answer: Answer.Type
     ) async throws(CognitoError) -> Answer {
         let bytes = try await call(operation, fields)
-        guard let decoded = try? JSONDecoder().decode(Answer.self, from: Data(bytes)) else {
+        guard let decoded = try? WireDecoder.decode(Answer.self, from: bytes) else {
             throw .invalidAnswer("\(operation.rawValue) without what it should hold")
         }
         return decoded
@@ -47,7 +47,9 @@ struct JSONService: Sendable {
                 else { throw error }
                 logger.debug(
                     "Repeating a call to the sign-in service",
-                    metadata: ["operation": "\(operation.rawValue)", "reason": "\(error.code)", "attempt": "\(attempt)"])
+                    metadata: [
+                        "operation": "\(operation.rawValue)", "reason": "\(error.code)", "attempt": "\(attempt)",
+                    ])
                 await clock.local.sleep(pause)
                 if Task.isCancelled { throw .cancelled }
                 attempt += 1

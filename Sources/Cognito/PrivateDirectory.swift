@@ -39,7 +39,8 @@ struct PrivateDirectory: Sendable {
             return directory
         } catch let error as Errno {
             if error == .noSuchFileOrDirectory { return nil }
-            throw error == .notDirectory || error == .tooManySymbolicLinkLevels ? notOurs(path) : failed("open", path, error)
+            throw error == .notDirectory || error == .tooManySymbolicLinkLevels
+                ? notOurs(path) : failed("open", path, error)
         } catch let error as CognitoError {
             throw error
         } catch {

@@ -1,5 +1,4 @@
 import Bytes
-import FoundationEssentials
 import HTTPTransport
 
 /// An error answer of either service, before it is known what it means.
@@ -13,22 +12,22 @@ struct ServiceFault: Sendable, Equatable {
     /// `x-amzn-errortype`. An answer that is no JSON has an empty type.
     init(_ response: HTTPResponse) {
         struct Body: Decodable {
-            var __type: String?
+            var type: String?
             var message: String?
-            var Message: String?
         }
-        let body = try? JSONDecoder().decode(Body.self, from: Data(response.body))
-        let raw = body?.__type ?? response["x-amzn-errortype"] ?? ""
+        let body = try? WireDecoder.decode(Body.self, from: response.body)
+        let raw = body?.type ?? response["x-amzn-errortype"] ?? ""
         let name = raw.split(separator: "#").last.map(String.init) ?? ""
         self.init(
             type: String(name.prefix { $0 != ":" }.prefix(128)),
-            message: String((body?.message ?? body?.Message ?? "").prefix(512)), status: response.status)
+            message: String((body?.message ?? "").prefix(512)), status: response.status)
     }
 
     init(type: String, message: String, status: Int) {
         self.type = type
         // Printed to terminals and logs: no control bytes of a server's.
-        self.message = String(message.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F && $0.value != 0x9B })
+        self.message = String(
+            message.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F && $0.value != 0x9B })
         self.status = status
     }
 }

@@ -42,7 +42,9 @@ struct SessionRenewal: Sendable {
         save(lock, holdsNewTokens: isUnsaved)
         logger.debug(
             "Renewed credentials",
-            metadata: ["key": "\(credentials.accessKeyID)", "life": "\(Int(credentials.lifetime.ends - client.clock.now())) s"])
+            metadata: [
+                "key": "\(credentials.accessKeyID)", "life": "\(Int(credentials.lifetime.ends - client.clock.now())) s",
+            ])
         return credentials
     }
 

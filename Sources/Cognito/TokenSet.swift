@@ -40,11 +40,12 @@ public struct IDTokenClaims: Sendable, Equatable {
     /// Reads a token of `userPoolID`; anything else is an answer that makes no sense.
     init(idToken: Secret, userPoolID: UserPoolID) throws(CognitoError) {
         struct Payload: Decodable {
-            var iss, sub, token_use: String
+            var iss, sub, tokenUse: String
             var username: String?
             var iat, exp: Double
             enum CodingKeys: String, CodingKey {
-                case iss, sub, token_use, iat, exp
+                case iss, sub, iat, exp
+                case tokenUse = "token_use"
                 case username = "cognito:username"
             }
         }
@@ -53,7 +54,7 @@ public struct IDTokenClaims: Sendable, Equatable {
         guard parts.count == 3, let json = Base64.decode(String(parts[1])),
             let payload = try? JSONDecoder().decode(Payload.self, from: Data(json))
         else { throw .invalidAnswer("an ID token that can't be read") }
-        guard payload.token_use == "id", payload.iss.hasPrefix("https://"), payload.iss.utf8.count <= 256,
+        guard payload.tokenUse == "id", payload.iss.hasPrefix("https://"), payload.iss.utf8.count <= 256,
             payload.iss.hasSuffix("/" + userPoolID.text), (1...128).contains(payload.sub.utf8.count),
             (payload.username ?? "").utf8.count <= 128, payload.iat.isFinite, payload.exp.isFinite,
             payload.iat > 0, payload.exp > payload.iat, payload.exp < 1e11

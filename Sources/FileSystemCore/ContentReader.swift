@@ -15,6 +15,8 @@ final class ContentReader: Sendable {
         let size: Int64
         /// The version to fetch now; a rename that is committed meanwhile changes it.
         let location: @Sendable () -> ObjectVersion?
+        /// Told what is stored beside the bytes when some of them are fetched.
+        var noteAttributes: (@Sendable (ObjectAttributes) -> Void)?
     }
 
     private struct Held {
@@ -212,6 +214,7 @@ final class ContentReader: Sendable {
         // A whole object is checked against its stored checksum before any of it is announced.
         var context = RequestContext.demandRead
         if window.range == 0..<source.size { context.objectSize = source.size }
+        context.noteAttributes = source.noteAttributes
         if isDown() { throw .networkUnreachable }
         while let location = source.location(), location != tried {
             tried = location

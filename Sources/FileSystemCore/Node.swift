@@ -148,6 +148,8 @@ struct DirectoryState: Sendable {
     var hasMarker = false
     /// Names that S3 was asked for by themselves and does not have, and when.
     var absentAt: [EntryName: Duration] = [:]
+    /// S3 was asked for the attributes that the marker keeps.
+    var hasAsked = false
     /// Lookups that had to ask S3 since the last complete listing.
     var probeCount = 0
 }

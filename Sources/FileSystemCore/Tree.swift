@@ -90,9 +90,11 @@ struct Tree: Sendable {
         return KeyPrefix(prefix.bytes + components.flatMap { $0.bytes + [UInt8(ascii: "/")] })
     }
 
-    /// The key for `name` in `parent`; ENAMETOOLONG when it would be over S3's 1024 bytes (with the `/` of a marker).
-    func key(_ parent: InodeNumber, _ name: EntryName) throws(Errno) -> ObjectKey {
-        guard let prefix = keyPrefix(parent), prefix.bytes.count + name.bytes.count < ObjectKey.maximumByteCount,
+    /// The key for `name` in `parent`; ENAMETOOLONG when it would be over S3's 1024 bytes, for a directory with the `/` of
+    /// its marker.
+    func key(_ parent: InodeNumber, _ name: EntryName, isDirectory: Bool = false) throws(Errno) -> ObjectKey {
+        let limit = ObjectKey.maximumByteCount - (isDirectory ? 1 : 0)
+        guard let prefix = keyPrefix(parent), prefix.bytes.count + name.bytes.count <= limit,
             let key = ObjectKey(prefix.bytes + name.bytes)
         else { throw .fileNameTooLong }
         return key
@@ -100,7 +102,7 @@ struct Tree: Sendable {
 
     func key(_ inode: InodeNumber) throws(Errno) -> ObjectKey {
         let node = try node(inode)
-        return try key(node.parent, node.name)
+        return try key(node.parent, node.name, isDirectory: node.isDirectory)
     }
 
     /// The path below the mount point, for people and for `user.cognitofs` answers.

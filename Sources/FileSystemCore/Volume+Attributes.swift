@@ -140,10 +140,31 @@ extension Volume {
         guard let key else { return }
         do throws(ObjectStoreError) {
             let details = try await store.head(key, .metadata)
-            update { $0.takeOver(details, inode) }
+            update { $0.takeOver(details.attributes, details.summary.version.eTag, inode) }
         } catch {
             guard error.code == .notFound else { throw error.errno }
         }
+    }
+
+    /// The answer to a read told what is stored beside the bytes.
+    func takeOver(_ attributes: ObjectAttributes, _ version: ObjectVersion, _ inode: InodeNumber) {
+        update { state in
+            guard state.tree[inode]?.file?.identity == version else { return }
+            state.takeOver(attributes, state.tree[inode]?.file?.location?.eTag, inode)
+        }
+    }
+
+    /// Asks for a directory's stored attributes in the background, once: its marker has them, if it has one.
+    func learnDirectory(_ inode: InodeNumber) {
+        let isNew = update { state in
+            guard inode != .root, let directory = state.tree[inode]?.directory, !directory.hasAsked,
+                state.tree[inode]?.attributes.stored == nil
+            else { return false }
+            state.tree[inode]?.directory?.hasAsked = true
+            return true
+        }
+        guard isNew, !isDown else { return }
+        Task { try? await learnStored(inode) }
     }
 }
 
@@ -154,12 +175,12 @@ extension VolumeState {
         return node.isDirectory ? node.directory?.hasMarker != true : node.file?.location == nil
     }
 
-    /// Shows what was stored with the object, unless it was changed here since.
-    mutating func takeOver(_ details: ObjectDetails, _ inode: InodeNumber) {
+    /// Shows what was stored with the version `eTag`, unless it was changed here since.
+    mutating func takeOver(_ found: ObjectAttributes, _ eTag: ETag?, _ inode: InodeNumber) {
         guard let node = tree[inode], node.attributes.stored == nil else { return }
-        if let location = node.file?.location, location.eTag != details.summary.version.eTag { return }
-        tree[inode]?.attributes.stored = details.attributes
-        let stored = StoredAttributes(details.attributes.metadata)
+        if let location = node.file?.location, location.eTag != eTag { return }
+        tree[inode]?.attributes.stored = found
+        let stored = StoredAttributes(found.metadata)
         for (name, value) in stored.xattrs where node.attributes.xattrs[name] == nil {
             tree[inode]?.attributes.xattrs[name] = value
         }
@@ -173,6 +194,9 @@ extension VolumeState {
         if let modified = stored.modified, !overridden.contains(.time) {
             tree[inode]?.attributes.modified = modified
             tree[inode]?.attributes.hasExplicitTime = true
+        }
+        if node.lookupCount > 0, stored.mode ?? stored.uid ?? stored.gid != nil || stored.modified != nil {
+            notices.append(.inode(inode, data: false))
         }
     }
 

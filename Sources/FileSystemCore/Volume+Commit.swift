@@ -160,7 +160,7 @@ extension Volume {
         guard let key else { return }
         do throws(ObjectStoreError) {
             let details = try await store.head(key, .metadata)
-            update { $0.takeOver(details, inode) }
+            update { $0.takeOver(details.attributes, details.summary.version.eTag, inode) }
         } catch {
             guard error.code == .notFound || error.code == .accessDenied else { throw error }
         }
@@ -173,7 +173,7 @@ extension Volume {
         guard isKnown == false else { return }
         do throws(ObjectStoreError) {
             let details = try await store.head(intent.key, .metadata)
-            update { $0.takeOver(details, inode) }
+            update { $0.takeOver(details.attributes, details.summary.version.eTag, inode) }
         } catch {
             guard error.code == .notFound || error.code == .accessDenied else { throw error }
         }
@@ -227,6 +227,8 @@ extension Volume {
             do throws(ObjectStoreError) {
                 try await store.delete(intent.key, precondition, .metadata)
             } catch {
+                // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the next look.
+                if error.code == .preconditionFailed { return update { $0.forgetListing(intent.place.prefix) } }
                 guard error.code == .notFound else { throw error }
             }
         }

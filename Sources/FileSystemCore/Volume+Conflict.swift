@@ -229,9 +229,18 @@ extension VolumeState {
 
     /// The next look at any directory asks S3.
     private mutating func forgetListings() {
-        for inode in tree.nodes.keys where tree[inode]?.directory != nil {
-            tree[inode]?.directory?.listedAt = nil
-            tree[inode]?.directory?.absentAt = [:]
+        for inode in tree.nodes.keys { forgetListing(inode) }
+    }
+
+    /// The next look at one directory asks S3.
+    mutating func forgetListing(_ prefix: KeyPrefix) {
+        for inode in tree.nodes.keys where tree[inode]?.directory != nil && tree.keyPrefix(inode) == prefix {
+            forgetListing(inode)
         }
+    }
+
+    private mutating func forgetListing(_ inode: InodeNumber) {
+        tree[inode]?.directory?.listedAt = nil
+        tree[inode]?.directory?.absentAt = [:]
     }
 }

@@ -3,6 +3,17 @@ import SystemPackage
 /// Reading directories. A stream shows what was there when it was opened or rewound, each name once.
 extension Volume {
     public func opendir(_ inode: InodeNumber) -> Answer<Opened> {
+        defer { learnFromMarker(inode) }
+        return openListed(inode)
+    }
+
+    /// A listing has shown that there is a marker.
+    private func learnFromMarker(_ inode: InodeNumber) {
+        let hasMarker = try? look { state throws(Errno) in state.tree[inode]?.directory?.hasMarker }
+        if hasMarker == true { learnDirectory(inode) }
+    }
+
+    private func openListed(_ inode: InodeNumber) -> Answer<Opened> {
         do throws(Errno) {
             let isFresh = try look { state throws(Errno) in
                 state.isFresh(try state.tree.directory(inode).listedAt, now: clock.monotonic())
@@ -10,6 +21,7 @@ extension Volume {
             if isFresh { return now { state throws(Errno) in try state.openStream(inode) } }
             return .later { () async throws(Errno) in
                 try await self.load(inode)
+                self.learnFromMarker(inode)
                 return try self.change { state throws(Errno) in try state.openStream(inode) }
             }
         } catch {

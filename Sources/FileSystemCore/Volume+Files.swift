@@ -183,13 +183,17 @@ extension Volume {
         guard let file = node.file, let identity = file.identity, file.location != nil else { return nil }
         let inode = node.inode
         let size = file.baseSize
-        return ContentReader.Source(identity: identity, size: size) { [weak self] in
+        var source = ContentReader.Source(identity: identity, size: size) { [weak self] in
             // Once a new version is stored, the old one's bytes are nowhere: the new one's must not pass for them.
             try? self?.look { state throws(Errno) in
                 guard let file = state.tree[inode]?.file, file.identity == identity else { return nil }
                 return file.location
             }
         }
+        if node.attributes.stored == nil {
+            source.noteAttributes = { [weak self] in self?.takeOver($0, identity, inode) }
+        }
+        return source
     }
 }
 

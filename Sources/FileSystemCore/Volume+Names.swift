@@ -30,7 +30,7 @@ extension Volume {
     public func mkdir(_ parent: InodeNumber, _ name: FileName, mode: UInt32, _ caller: Caller) -> Answer<Entry> {
         now { state throws(Errno) in
             let name = try state.freeName(parent, name)
-            _ = try state.tree.key(parent, name)
+            _ = try state.tree.key(parent, name, isDirectory: true)
             var attributes = state.newAttributes(parent, mode: mode, caller, clock.wall())
             if let inherited = state.tree[parent]?.attributes.permissions, inherited & FileMode.setGroupID != 0 {
                 attributes.permissions |= FileMode.setGroupID

@@ -134,15 +134,16 @@ extension Volume {
         }
     }
 
-    /// Where listing is refused, HEAD is all there is; 403 may then mean missing as well as denied.
+    /// Where listing is refused, HEAD is all there is. 403 and 404 may then both mean missing or denied, so neither is
+    /// ever taken for "there is no such name".
     private func headOnly(
         _ key: ObjectKey
     ) async throws(ObjectStoreError) -> (object: ObjectSummary?, isDirectory: Bool) {
         do throws(ObjectStoreError) {
             return (try await store.head(key, .metadata).summary, false)
         } catch {
-            guard [.accessDenied, .notFound].contains(error.code) else { throw error }
-            return (nil, false)
+            guard error.code == .notFound else { throw error }
+            throw ObjectStoreError(.accessDenied, "\(key) is not there, or this app does not let you see it.")
         }
     }
 

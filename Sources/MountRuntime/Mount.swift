@@ -24,6 +24,8 @@ public enum Mount {
     ) throws -> Int32 {
         do throws(MountFailure) {
             SignalWatch.block()
+            // Nothing that is written for this mount is for other users, whatever a library's own mode is.
+            umask(0o077)
             CoreDumps.disable()
             let logger = Logger(label: "cognitofs") { _ in SystemLog(foreground ? .standardError : .syslog) }
             let parts = try MountParts(settings, mountPoint: mountPoint, source: source, logger: logger)

@@ -56,7 +56,8 @@ final class MountParts: Sendable {
             session = try FuseSession(
                 fileSystem: volume,
                 options: FuseOptions(
-                    source: self.source, allowOther: settings.allowOther, readOnly: settings.readOnly), logger: logger)
+                    source: self.source, allowOther: settings.allowOther, readOnly: settings.readOnly,
+                    kernelOptions: settings.kernelOptions), logger: logger)
         } catch {
             throw MountFailure(error)
         }

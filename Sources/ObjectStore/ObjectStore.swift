@@ -84,6 +84,8 @@ public struct RequestContext: Sendable {
     /// The object's size in bytes, where the caller of `get` knows it. A read of the whole object is then checked against
     /// the checksum that the store keeps, and nothing is announced before it was.
     public var objectSize: Int64?
+    /// Told once by `get`, where the answer says it, what is stored beside the bytes: it needs no HEAD then.
+    public var noteAttributes: (@Sendable (ObjectAttributes) -> Void)?
 
     public init(priority: Priority, patience: Duration) {
         self.priority = priority

@@ -20,7 +20,8 @@ extension S3ObjectStore {
         var damaged: ObjectStoreError?
         for _ in 0..<Self.readsOfDamaged {
             let reading = RangeRead(
-                version, range, buffer, isWhole: range == 0..<max(context.objectSize ?? 0, 0), progress)
+                version, range, buffer, isWhole: range == 0..<max(context.objectSize ?? 0, 0), progress,
+                noteAttributes: context.noteAttributes)
             let count = try await read(reading, context)
             switch reading.verify(count) {
             case .fits, .unknown: return count
@@ -94,6 +95,7 @@ final class RangeRead: Sendable {
     /// Nothing but this range is in the object: it is asked for without a range, since S3 tells the checksum only then.
     private let isWhole: Bool
     private let announce: @Sendable (Int) -> Void
+    private let noteAttributes: (@Sendable (ObjectAttributes) -> Void)?
 
     /// Written on the transport's thread while an attempt runs, by the caller between attempts; never held while
     /// `announce` runs.
@@ -109,13 +111,15 @@ final class RangeRead: Sendable {
 
     init(
         _ version: ObjectVersion, _ range: Range<Int64>, _ buffer: ByteBuffer, isWhole: Bool,
-        _ announce: @escaping @Sendable (Int) -> Void
+        _ announce: @escaping @Sendable (Int) -> Void,
+        noteAttributes: (@Sendable (ObjectAttributes) -> Void)? = nil
     ) {
         self.version = version
         self.range = range
         self.buffer = buffer
         self.isWhole = isWhole
         self.announce = announce
+        self.noteAttributes = noteAttributes
     }
 
     var stored: Int { state.withLock { $0.stored } }
@@ -138,7 +142,7 @@ final class RangeRead: Sendable {
     /// Looks at the head of an answer before a byte of it is stored.
     private func accept(_ response: HTTPResponse, from offset: Int) -> Bool {
         let first = range.lowerBound + Int64(offset)
-        return state.withLock { state in
+        let isAccepted = state.withLock { state in
             if let eTag = response["etag"], ETag(eTag) != version.eTag {
                 state.problem = .otherVersion
                 return false
@@ -160,6 +164,8 @@ final class RangeRead: Sendable {
             }
             return true
         }
+        if isAccepted, offset == 0 { noteAttributes?(AttributeHeaders.attributes(response)) }
+        return isAccepted
     }
 
     /// Bytes that a checksum will decide on are not announced before it has: announced bytes are never rewritten.

@@ -20,7 +20,9 @@ public struct BigNumber: Sendable {
         }
         let storage = Storage()
         var raw: OpaquePointer? = storage.raw
-        let read = (digits + [0]).withUnsafeBytes { BN_hex2bn(&raw, $0.baseAddress?.assumingMemoryBound(to: CChar.self)) }
+        let read = (digits + [0]).withUnsafeBytes {
+            BN_hex2bn(&raw, $0.baseAddress?.assumingMemoryBound(to: CChar.self))
+        }
         guard Int(read) == digits.count else { return nil }
         if negative { BN_set_negative(storage.raw, 1) }
         self.storage = storage

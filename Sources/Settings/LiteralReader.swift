@@ -212,7 +212,9 @@ extension LiteralReader {
             switch byte {
             case quote: return hasCode ? nil : String(decoding: result, as: UTF8.self)
             case UInt8(ascii: "\\"): result += try readEscape()
-            case 0x0A where quote != UInt8(ascii: "`"): throw failure("a string has no end on its line")
+            case 0x0A where quote != UInt8(ascii: "`"):
+                position -= 1
+                throw failure("a string has no end on its line")
             default:
                 if quote == UInt8(ascii: "`"), byte == UInt8(ascii: "$"), peek == UInt8(ascii: "{") { hasCode = true }
                 result.append(byte)

@@ -44,7 +44,8 @@ struct MountPlace: Equatable {
         return [("bucket", String(bucket)), ("prefix", String(rest.dropFirst(bucket.count + 1)))]
     }
 
-    /// Says what is wrong with `path` before anything is started. A mount whose process has died is for the mount to clear.
+    /// Says what is wrong with `path` before anything is started. Whether a mount on it lives or has died is for the mount
+    /// itself to find out: the kernel may still have the attributes of a dead one.
     static func checkDirectory(_ path: String) throws(CommandFailure) {
         var facts = stat()
         guard stat(path, &facts) == 0 else {
@@ -53,9 +54,6 @@ struct MountPlace: Equatable {
         }
         guard facts.st_mode & S_IFMT == S_IFDIR else {
             throw CommandFailure(.mount, "The mount point \(path) is not a directory. Give a directory.")
-        }
-        guard !Mounts.entries().contains(where: { $0.mountPoint == path && $0.isOurs }) else {
-            throw CommandFailure(.mount, "\(path) is mounted already. `cognitofs umount \(path)` unmounts it.")
         }
     }
 }

@@ -25,10 +25,11 @@ struct Terminal: ~Copyable {
 
     /// Asks for a line that is not shown. The terminal is as it was afterwards, whatever ends the asking.
     func askHidden(_ question: String) throws(CommandFailure) -> Secret {
-        write(Console.printable(question))
+        // Before the question: what is typed as an answer is never shown, and never thrown away as typed too early.
         guard let echo = EchoOff(descriptor) else {
             throw CommandFailure(.usage, "This terminal can't hide what is typed. Use --password-stdin.")
         }
+        write(Console.printable(question))
         defer {
             echo.restore()
             write("\n")

@@ -84,7 +84,8 @@ final class StoreFixture: Sendable {
         #expect(lstat(fixture.keyFile.string, &status) == 0, "the key was deleted", sourceLocation: at)
     }
 
-    @Test("A session comes back as it was stored, from files that only its owner may use") func roundTrip() async throws {
+    @Test("A session comes back as it was stored, from files that only its owner may use") func roundTrip() async throws
+    {
         let fixture = try StoreFixture()
         var session = Fixture.session()
         session.tokens.deviceKey = "us-east-1_device"
@@ -159,7 +160,9 @@ final class StoreFixture: Sendable {
         #expect(error.message.contains("another version"))
     }
 
-    @Test("A wider mode of a file or directory is refused, and mended by the chmod it names") func widerMode() async throws {
+    @Test("A wider mode of a file or directory is refused, and mended by the chmod it names") func widerMode()
+        async throws
+    {
         let fixture = try StoreFixture()
         try await fixture.store.begin(Fixture.session())
         for (path, good) in [
@@ -175,7 +178,9 @@ final class StoreFixture: Sendable {
         }
     }
 
-    @Test("A link in the place of a file or directory is refused, also for writing and removing") func links() async throws {
+    @Test("A link in the place of a file or directory is refused, also for writing and removing") func links()
+        async throws
+    {
         let fixture = try StoreFixture()
         try await fixture.store.begin(Fixture.session())
         for path in [fixture.keyFile, fixture.sessionFile] {
@@ -236,7 +241,9 @@ final class StoreFixture: Sendable {
         #expect(code(fixture.load()) == nil)
     }
 
-    @Test("Without its key the session says so, and does not pretend that nobody is signed in") func keyMissing() async throws {
+    @Test("Without its key the session says so, and does not pretend that nobody is signed in") func keyMissing()
+        async throws
+    {
         let fixture = try StoreFixture()
         try await fixture.store.begin(Fixture.session())
         rename(fixture.keyFile.string, fixture.root.appending("elsewhere").string)
@@ -245,7 +252,9 @@ final class StoreFixture: Sendable {
         #expect(code(fixture.load()) == nil)
     }
 
-    @Test("A crash between writing and renaming leaves the old session and no litter") func crashBeforeRename() async throws {
+    @Test("A crash between writing and renaming leaves the old session and no litter") func crashBeforeRename()
+        async throws
+    {
         let fixture = try StoreFixture()
         let old = Fixture.session(refreshToken: "old")
         try await fixture.store.begin(old)

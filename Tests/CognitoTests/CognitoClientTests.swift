@@ -35,7 +35,9 @@ import Testing
         #expect(service.calls.count == 1)
     }
 
-    @Test("The answer to a challenge is sent again when the connection was refused") func challengeNotReceived() async throws {
+    @Test("The answer to a challenge is sent again when the connection was refused") func challengeNotReceived()
+        async throws
+    {
         let service = FakeService()
         service.on(.respondToAuthChallenge) { _ in
             service.calls.count < 2 ? .lost(.notConnected) : .json(Fixture.tokenAnswer())
@@ -50,7 +52,8 @@ import Testing
         service.on(.refreshTokenAuth) { _ in .json(Fixture.tokenAnswer()) }
         for (type, falls) in [
             ("UnsupportedOperationException", true), ("UnknownOperationException", true),
-            ("NotAuthorizedException", false), ("InvalidParameterException", false), ("TooManyRequestsException", false),
+            ("NotAuthorizedException", false), ("InvalidParameterException", false),
+            ("TooManyRequestsException", false),
         ] {
             service.on(.getTokensFromRefreshToken) { _ in .fault(type, "no") }
             let before = service.count(.refreshTokenAuth)
@@ -60,7 +63,8 @@ import Testing
         }
     }
 
-    @Test("A client secret goes as plain text to the new refresh and as a hash of the internal name to the old") func secrets() async throws {
+    @Test("A client secret goes as plain text to the new refresh and as a hash of the internal name to the old")
+    func secrets() async throws {
         let service = FakeService()
         let client = try Fixture.client(service, clientSecret: "s3cret")
         let hash = CognitoClient.secretHash(
@@ -136,7 +140,9 @@ import Testing
     }
 
     @Test("Endpoints are AWS's own by region, and plain http only to this machine") func endpoints() throws {
-        func make(_ pool: String, _ endpoint: String = "", insecure: Bool = false) throws(CognitoError) -> CognitoConfiguration {
+        func make(_ pool: String, _ endpoint: String = "", insecure: Bool = false) throws(CognitoError)
+            -> CognitoConfiguration
+        {
             try CognitoConfiguration(
                 userPoolID: pool, clientID: "abc", identityPoolID: Fixture.identityPoolID, userPoolEndpoint: endpoint,
                 allowInsecure: insecure)
@@ -148,7 +154,8 @@ import Testing
             #expect((try? make("eu-west-1_Abc", good)) != nil, "\(good)")
         }
         for bad in [
-            "http://example.com", "http://127.0.0.1.evil.com", "http://127.evil", "http://localhost.evil.com", "ftp://x",
+            "http://example.com", "http://127.0.0.1.evil.com", "http://127.evil", "http://localhost.evil.com",
+            "ftp://x",
             "https://", "https://a/b", "https://user@host", "x", "http://[::1].evil.com",
         ] {
             #expect((try? make("eu-west-1_Abc", bad)) == nil, "\(bad)")

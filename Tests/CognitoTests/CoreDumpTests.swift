@@ -56,7 +56,8 @@ import Testing
             guard limit.rlim_max <= 1, cprocess_is_dumpable() == 0 else { exit(2) }
             let own = open("/proc/self/fd/\(open("/dev/null", O_RDONLY))", O_RDONLY) >= 0
             let mounts = open("/proc/self/mountinfo", O_RDONLY) >= 0
-            guard own, mounts, let child = try? ChildProcess(["echo", "hello"]), (try? child.readLine()) == "hello" else {
+            guard own, mounts, let child = try? ChildProcess(["echo", "hello"]), (try? child.readLine()) == "hello"
+            else {
                 exit(1)
             }
             exit(0)

@@ -114,7 +114,9 @@ final class Gate: Sendable {
         #expect(Lifetime(begins: 0, ends: 3600).renewalMargin == 300)
     }
 
-    @Test("Two hundred callers at once cause one renewal, and all get the same credentials") func singleFlight() async throws {
+    @Test("Two hundred callers at once cause one renewal, and all get the same credentials") func singleFlight()
+        async throws
+    {
         let fixture = try await ProviderFixture()
         fixture.clock.advance(4000)
         let provider = fixture.provider
@@ -127,7 +129,8 @@ final class Gate: Sendable {
         #expect(fixture.service.count(.getTokensFromRefreshToken) == 1)
     }
 
-    @Test("Cancelling one caller ends its wait only; the renewal goes on for the others") func cancelOne() async throws {
+    @Test("Cancelling one caller ends its wait only; the renewal goes on for the others") func cancelOne() async throws
+    {
         let fixture = try await ProviderFixture()
         let gate = Gate()
         let (provider, clock, service) = (fixture.provider, fixture.clock, fixture.service)
@@ -288,7 +291,9 @@ final class Gate: Sendable {
         #expect(service.count(.getTokensFromRefreshToken) == 2)
     }
 
-    @Test("An identity that the pool has forgotten is looked up again, and must be the same") func identityMismatch() async throws {
+    @Test("An identity that the pool has forgotten is looked up again, and must be the same") func identityMismatch()
+        async throws
+    {
         let fixture = try await ProviderFixture()
         let (service, clock) = (fixture.service, fixture.clock)
         service.on(.getCredentialsForIdentity) { _ in
@@ -300,7 +305,9 @@ final class Gate: Sendable {
         clock.advance(4000)
         _ = try await fixture.provider.credentials()
         service.on(.getCredentialsForIdentity) { _ in
-            .json(Fixture.credentialsAnswer(key: "ASIANEW0000000000000", ends: clock.now + 3600, identity: Fixture.otherIdentity))
+            .json(
+                Fixture.credentialsAnswer(
+                    key: "ASIANEW0000000000000", ends: clock.now + 3600, identity: Fixture.otherIdentity))
         }
         clock.advance(4000)
         #expect(await fixture.failure() == .otherUser)
@@ -336,7 +343,9 @@ final class Gate: Sendable {
         #expect(fixture.service.calls.isEmpty)
     }
 
-    @Test("A local clock two hours slow or fast is noticed by the Date of answers and corrected for", arguments: [-7200.0, 7200.0])
+    @Test(
+        "A local clock two hours slow or fast is noticed by the Date of answers and corrected for",
+        arguments: [-7200.0, 7200.0])
     func wrongClock(_ error: Double) async throws {
         let fixture = try await ProviderFixture()
         let (service, clock) = (fixture.service, fixture.clock)

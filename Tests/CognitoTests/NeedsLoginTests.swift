@@ -62,7 +62,9 @@ import Testing
         _ = try await fixture.provider.credentials()
     }
 
-    @Test("Another user's sign-in is never used, even when the old credentials end only then") func otherUserLater() async throws {
+    @Test("Another user's sign-in is never used, even when the old credentials end only then") func otherUserLater()
+        async throws
+    {
         let fixture = try await ProviderFixture()
         try await fixture.files.store.begin(Fixture.session(subject: "sub-bob", credentialsLife: 9000))
         fixture.clock.advance(4000)

@@ -13,7 +13,8 @@ import Testing
         dump(secret, to: &dumped)
         dump(["nested": [secret]], to: &dumped)
         let renderings = [
-            "\(secret)", String(describing: secret), String(reflecting: secret), "\([secret])", "\(Optional(secret) as Any)",
+            "\(secret)", String(describing: secret), String(reflecting: secret), "\([secret])",
+            "\(Optional(secret) as Any)",
             "\(Mirror(reflecting: secret).children.map { "\($0)" })", dumped,
         ]
         for rendering in renderings { #expect(!rendering.contains(word), "\(rendering)") }
@@ -29,7 +30,8 @@ import Testing
         #expect(Secret(String(repeating: "x", count: 9000)).byteCount == 9000)
     }
 
-    @Test("No value that holds secrets shows them: session, tokens, credentials, requests, flow") func holders() throws {
+    @Test("No value that holds secrets shows them: session, tokens, credentials, requests, flow") func holders() throws
+    {
         let session = Fixture.session(refreshToken: word, secretKey: word)
         let fields: JSONFields = ["PASSWORD": .secret(Secret(word)), "MAP": .object(["A": .secret(Secret(word))])]
         let configuration = try Fixture.configuration(clientSecret: word)

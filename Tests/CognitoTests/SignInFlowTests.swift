@@ -23,7 +23,9 @@ import Testing
         "SALT": "aa", "SRP_B": "bbbb", "SECRET_BLOCK": "c2VjcmV0", "USER_ID_FOR_SRP": "internal", "USERNAME": "alias",
     ]
 
-    private func arrive(_ flow: inout SignInFlow, _ name: String, _ parameters: [String: String] = [:]) -> SignInFlow.Action {
+    private func arrive(_ flow: inout SignInFlow, _ name: String, _ parameters: [String: String] = [:])
+        -> SignInFlow.Action
+    {
         flow.handle(.answer(.challenge(challenge(name, parameters)), now: Fixture.start))
     }
 
@@ -44,7 +46,8 @@ import Testing
         #expect(fields["SRP_A"] != nil)
     }
 
-    @Test("The proof names the pool's own name for the user, in the hash too, and echoes the secret block") func proof() {
+    @Test("The proof names the pool's own name for the user, in the hash too, and echoes the secret block") func proof()
+    {
         var flow = started(secret: true)
         guard case .respond(let challenge, let fields) = arrive(&flow, "PASSWORD_VERIFIER", verifier) else {
             Issue.record("no proof")
@@ -64,7 +67,9 @@ import Testing
         #expect(isFailure(flow.handle(.refused(.wrongPassword)), .wrongPassword))
     }
 
-    @Test("A proof without its values, or with values that are no numbers, is an invalid answer", arguments: ["SALT", "SRP_B", "SECRET_BLOCK"])
+    @Test(
+        "A proof without its values, or with values that are no numbers, is an invalid answer",
+        arguments: ["SALT", "SRP_B", "SECRET_BLOCK"])
     func missingValues(_ name: String) {
         for value in [nil, "not hex or base64 !"] {
             var flow = started()
@@ -206,7 +211,8 @@ import Testing
     @Test("Tokens end the flow") func tokens() {
         var flow = started()
         _ = arrive(&flow, "PASSWORD_VERIFIER", verifier)
-        let grant = TokenGrant(idToken: Secret("i"), accessToken: Secret("a"), refreshToken: Secret("r"), deviceKey: nil)
+        let grant = TokenGrant(
+            idToken: Secret("i"), accessToken: Secret("a"), refreshToken: Secret("r"), deviceKey: nil)
         #expect(flow.handle(.answer(.tokens(grant), now: Fixture.start)) == .finish(grant))
     }
 }

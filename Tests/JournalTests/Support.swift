@@ -12,28 +12,17 @@ final class TemporaryDirectory: Sendable {
     let path: FilePath
 
     init() throws(Errno) {
-        path = FilePath("/tmp/journal-\(Hex16.random())")
+        path = FilePath("/tmp/journal-\(String(UInt64.random(in: 0 ... .max), radix: 16))")
         try Directory.create(path)
     }
 
-    deinit { Self.remove(path) }
-
-    private static func remove(_ path: FilePath) {
-        for name in (try? Directory.names(path)) ?? [] {
-            let child = path.appending(name)
-            if unlink(child.string) != 0 { remove(child) }
-        }
-        try? Directory.removeEmpty(path)
-    }
+    deinit { try? Directory.removeTree(path) }
 }
 
-enum Hex16 {
-    static func random() -> String { String(UInt64.random(in: 0 ... .max), radix: 16) }
-}
+let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 func makeStore(_ directory: TemporaryDirectory, key: SealingKey?) throws -> StagedFile.Store {
-    try StagedFile.Store(
-        directory: directory.path, key: key, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    try StagedFile.Store(directory: directory.path, key: key, logger: quiet)
 }
 
 /// Repeatable randomness: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators").

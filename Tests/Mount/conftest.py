@@ -10,7 +10,7 @@ import pytest
 
 from harness import child, places, sweep
 from harness.aws import LocalAWS
-from harness.person import People, Person
+from harness.person import People
 from harness.proxy import Proxy
 
 
@@ -50,11 +50,9 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
         for value in getattr(item, "funcargs", {}).values():
-            owner = getattr(value, "person", value)
-            for one in owner if isinstance(owner, (list, People)) else [owner]:
-                if isinstance(one, Person):
-                    for name, text in one.logs().items():
-                        report.sections.append((f"{name} of {one.root}", text))
+            made = getattr(value, "people", value)
+            if isinstance(made, People):
+                report.sections += [(name, text) for name, text in made.logs().items()]
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +105,9 @@ def space(aws):
     """A signed-in person's mount that the tests of a module share. `space.path` is the directory."""
     made = People(aws)
     try:
-        yield made(mount__freshness=1).mount()
+        mounted = made(mount__freshness=1).mount()
+        mounted.people = made
+        yield mounted
     finally:
         made.leave()
 
@@ -142,7 +142,6 @@ def ordinary():
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left():
     """After the run no mount of it may be left."""
-    before = {entry[0] for entry in sweep.mount_table()}
     yield
-    left = {entry[0] for entry in sweep.mount_table() if entry[1].startswith("fuse")} - before
+    left = [entry[0] for folder in places.made for entry in sweep.mounts_below(folder)]
     assert not left, f"still mounted: {left}"

@@ -13,9 +13,9 @@ from harness.child import Background
 from harness.person import People
 from harness.syscalls import read_all
 
-LENGTH = 64 << 20
+LENGTH = 56 << 20
 RATE = 900_000  # bytes a second on the wire: the work outlasts several renewals
-WORK = 75  # seconds
+WORK = 66  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def short_lives(aws, wire):
         one = made(wire=wire)
         aws.bucket.put(one.account.prefix + "long", content())
         mark = wire.mark()
-        mounted = one.mount(connections=2)
+        mounted = one.mount()
         wire.order(f"rate {RATE}")
         began = time.monotonic()
         reading = Background(read_slowly, mounted.path / "long")
@@ -35,7 +35,7 @@ def short_lives(aws, wire):
         read, written = outcome(reading), outcome(writing)
         wire.order("rate 0")
         yield SimpleNamespace(
-            read=read, written=written, seconds=time.monotonic() - began, person=one, mounted=mounted, requests=wire.requests(mark)
+            read=read, written=written, seconds=time.monotonic() - began, person=one, people=made, mounted=mounted, requests=wire.requests(mark)
         )
     finally:
         wire.order("rate 0")
@@ -99,7 +99,7 @@ def test_a_long_copy_goes_on(short_lives, bucket):
 def test_credentials_were_renewed_many_times(short_lives):
     """Credentials are renewed before they end, once for all callers."""
     moments = renewals(short_lives.requests, "GetCredentialsForIdentity")
-    assert len(moments) >= 4
+    assert len(moments) >= 3
     assert len(moments) <= short_lives.seconds, "more than one renewal a second: not once for all callers"
 
 

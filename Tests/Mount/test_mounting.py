@@ -30,7 +30,7 @@ def test_mount_in_the_background(people, bucket):
     write_all(where / "new", b"x")
     one.run("umount", where, check=True, within=60)
     assert not sweep.is_mounted(where) and os.listdir(where) == []
-    eventually(lambda: sweep.processes_of(one.root) == [], within=10)
+    eventually(lambda: sweep.processes_of(one.root.parent) == [], within=10)
 
 
 def test_what_the_mount_table_shows(people):
@@ -127,14 +127,15 @@ def test_signals_end_the_mount(people, bucket, number):
 
 
 def test_hangup_does_not_end_the_mount(people):
-    """SIGHUP: the mount goes on."""
+    """SIGHUP: a mount in the background goes on."""
     one = people()
-    mounted = one.mount()
-    mounted.process.send_signal(signal.SIGHUP)
+    where = one.root / "m"
+    where.mkdir()
+    one.run("mount", where, "--config", one.conf, check=True)
+    os.kill(status_of(one, where)["pid"], signal.SIGHUP)
     time.sleep(1)
-    assert mounted.process.poll() is None
-    write_all(mounted.path / "a", b"x")
-    assert read_all(mounted.path / "a") == b"x"
+    write_all(where / "a", b"x")
+    assert read_all(where / "a") == b"x"
 
 
 def test_closed_terminal_does_not_end_the_mount(people):
@@ -206,10 +207,6 @@ def test_errors_are_sentences_with_codes(people, aws):
     assert "not there" in sentence
     (one.root / "file").write_text("")
     assert failure(one, "mount", one.root / "file", "--config", one.conf)[0] == codes["mount point"]
-
-    one.write_conf(app__bucket="no-such-bucket-here")
-    _, sentence = failure(one, "mount", where, "--config", one.conf)
-    assert "no-such-bucket-here" in sentence
 
     one.write_conf(app__s3_endpoint=f"http://127.0.0.1:{dead}")
     codes["network"], sentence = failure(one, "mount", where, "--config", one.conf, within=60)

@@ -75,7 +75,7 @@ def test_name_that_is_not_utf8(here):
 
 
 @pytest.mark.parametrize(
-    "name", ["a b", "a+b", "50%", "%41", "%2F", "a&b=c", "?", "#1", "ü", "日本", "🏖️", "'", '"', "<x>", "\\", "a\nb", "\t", "~", "*", "soap", "-", " "]
+    "name", ["a b", "a+b", "50%", "%41", "%2F", "a&b=c", "?", "#1", "ü", "日本", "🏖️", "'", '"', "<x>", "\\", "\t", "~", "*", "soap", "-", " "]
 )
 def test_name_survives(here, space, bucket, name):
     """One file is one plain object, key = prefix + path."""

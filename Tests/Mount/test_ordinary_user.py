@@ -20,7 +20,9 @@ def space(aws, ordinary):
     """A mount that an ordinary user of the machine has made for themselves."""
     made = People(aws)
     try:
-        yield made(uid=ordinary[0], gid=ordinary[1], mount__freshness=1).mount()
+        mounted = made(uid=ordinary[0], gid=ordinary[1], mount__freshness=1).mount()
+        mounted.people = made
+        yield mounted
     finally:
         made.leave()
 
@@ -70,12 +72,12 @@ def test_mount_unmount_and_status_as_an_ordinary_user(people, ordinary, bucket):
     where.mkdir()
     os.chown(where, *ordinary)
     one.run("mount", where, "--config", one.conf, check=True)
-    shell("echo hello > file; ls -l; cat file", where, **one.privileges)
+    shell(f"cd '{where}'; echo hello > file; ls -l; cat file", "/", **one.privileges)
     assert bucket.get(one.account.prefix + "file") == b"hello\n"
     assert str(where) in one.run("status", "--json", check=True).stdout
     shell(f"fusermount3 -u {where}", "/", **one.privileges)
     one.run("mount", where, "--config", one.conf, check=True)
-    shell("cat file", where, **one.privileges)
+    shell(f"cat '{where}/file'", "/", **one.privileges)
     one.run("umount", where, check=True)
     eventually(lambda: os.listdir(where) == [])
 
@@ -95,4 +97,4 @@ def test_killed_daemon_of_an_ordinary_user(people, ordinary):
     mounted = one.mount()
     mounted.kill()
     again = one.mount(mounted.path)
-    shell("echo x > a && cat a", again.path, **one.privileges)
+    shell(f"cd '{again.path}'; echo x > a; cat a", "/", **one.privileges)

@@ -8,9 +8,9 @@ import pytest
 
 from harness import places
 from harness.child import eventually
-from harness.person import Person, shell
+from harness.person import People, shell
 from harness.pictures import album
-from harness.seaweed import SeaweedFS
+from harness.seaweed import ACCESS, SECRET, SeaweedFS
 from harness.syscalls import read_all, write_all
 
 
@@ -27,9 +27,9 @@ def seaweed():
 @pytest.fixture
 def keyholder(binary):
     """Somebody with access keys and no account."""
-    one = Person(None, None)
-    yield one
-    one.leave()
+    made = People(None)
+    yield made()
+    made.leave()
 
 
 def test_access_keys_from_the_environment(seaweed, keyholder):
@@ -101,14 +101,31 @@ def test_statfs_shows_the_quota(seaweed, keyholder):
     assert found.f_frsize * found.f_blocks == 5 << 30
 
 
+def refused(seaweed, person, source, **environment):
+    """The sentence with which a mount of `source` ends."""
+    where = person.root / "m"
+    where.mkdir(exist_ok=True)
+    done = person.run(
+        "mount", source, where, "--endpoint", seaweed.endpoint, "--region", "us-east-1", "--credentials", "environment",
+        "--cache-dir", person.cache, "--state-dir", person.state,
+        environment=person.environment | {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET} | environment,
+    )  # fmt: skip
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode != 0 and len(lines) == 1, done.stderr
+    return lines[0]
+
+
 def test_wrong_keys_are_told(seaweed, keyholder):
     """Mounting returns with one sentence that says what is wrong."""
-    where = keyholder.root / "m"
-    where.mkdir()
-    done = keyholder.run(
-        "mount", "s3://space/x/", where, "--endpoint", seaweed.endpoint, "--region", "us-east-1", "--credentials", "environment",
-        "--cache-dir", keyholder.cache, "--state-dir", keyholder.state, "--foreground",
-        environment=keyholder.environment | {"AWS_ACCESS_KEY_ID": "wrong", "AWS_SECRET_ACCESS_KEY": "wrongwrongwrong"},
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert len(done.stderr.strip().splitlines()) == 1
+    sentence = refused(seaweed, keyholder, "s3://space/x/", AWS_ACCESS_KEY_ID="wrongwrong", AWS_SECRET_ACCESS_KEY="wrongwrongwrong")
+    assert "wrongwrongwrong" not in sentence
+
+
+def test_wrong_bucket_is_told(seaweed, keyholder):
+    """A bucket that is not there is named."""
+    assert "no-such-bucket-here" in refused(seaweed, keyholder, "s3://no-such-bucket-here/x/")
+
+
+def test_missing_keys_are_told(seaweed, keyholder):
+    """Without keys in the environment the variables are named."""
+    assert "AWS_ACCESS_KEY_ID" in refused(seaweed, keyholder, "s3://space/x/", AWS_ACCESS_KEY_ID="")

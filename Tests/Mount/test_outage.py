@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import random
+import signal
+import subprocess
 import time
 
 import pytest
@@ -48,9 +50,9 @@ def keep(step, names, limit):
     return told
 
 
-@pytest.mark.parametrize("fault, seconds", [("hang", 20), ("refuse", 20)])
+@pytest.mark.parametrize("fault, seconds", [("hang", 20), ("refuse", 8)])
 @pytest.mark.within(120)
-def test_server_stopped_for_20_seconds(people, wire, bucket, fault, seconds):
+def test_server_stopped_in_the_middle(people, wire, bucket, fault, seconds):
     """The server stopped for 20 s in the middle of reading, listing and writing: bounded waits, then all goes on without remount."""
     one = people(wire=wire, mount__freshness=1, cache__size=4 << 20)
     contents = filled(bucket, one.account)
@@ -72,7 +74,7 @@ def test_server_stopped_for_20_seconds(people, wire, bucket, fault, seconds):
     wire.order("pass")
     read, listed, wrote = (work.result(within=DATA + 40) for work in (reading, listing, writing))
 
-    refusals = {"ENETUNREACH", "EBUSY"}
+    refusals = ("ENETUNREACH", "EBUSY")
     for name, took, result in read:
         assert took < DATA + SLACK, f"reading {name} took {took:.0f} s"
         assert result in refusals or result == hashlib.sha256(contents[name]).hexdigest(), f"{name}: {result}"
@@ -110,8 +112,8 @@ def test_silent_server(people, wire, bucket):
     wire.order("hang")
     try:
         interrupted = [
-            Background(timed, digest_of, mounted.path / "long"),
-            Background(timed, os.listdir, mounted.path / "folder3"),
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            for command in (["cat", mounted.path / "long"], ["ls", mounted.path / "folder3"], ["cp", "/bin/true", mounted.path / "copy"])
         ]
         reading = Background(timed, digest_of, mounted.path / "long")
         listing = Background(timed, os.listdir, mounted.path / "folder4")
@@ -124,14 +126,9 @@ def test_silent_server(people, wire, bucket):
         assert took < 1 and seen == cached
         time.sleep(1.5)
         for waiting in interrupted:
-            assert waiting.running(), "it did not wait for anything"
-            began = time.monotonic()
-            waiting.interrupt()
-            try:
-                waiting.result(within=5)
-            except Exception as ended:
-                assert "KeyboardInterrupt" in str(ended), ended
-            assert time.monotonic() - began < 3
+            assert waiting.poll() is None, f"{waiting.args[0]} did not wait for anything"
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.wait(3) == -signal.SIGINT
         for work, bound in ((listing, METADATA), (reading, DATA), (writing, DATA + METADATA)):
             took, result = work.result(within=bound + 10)
             assert took < bound + SLACK

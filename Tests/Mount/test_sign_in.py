@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import pty
+import select
+import time
 
 import pytest
 
@@ -50,27 +53,41 @@ def test_not_signed_in(people):
     assert "login" in one_sentence(one.run("mount", one.root / "m", "--config", one.conf))
 
 
-def test_logout(people):
-    """`logout` revokes the refresh token and destroys the key, which makes the cache unreadable."""
+def test_logout(aws, people):
+    """`logout` revokes the refresh token: a copy of the session that somebody kept is worth nothing once its tokens have ended."""
+    one = people(signed_in=False)
+    aws.settings(credential_seconds=4, token_seconds=4)
+    try:
+        one.login()
+        mounted = one.mount()
+        write_all(mounted.path / "a", b"x" * 100_000)
+        mounted.unmount()
+        kept = {p: p.read_bytes() for p in one.state.rglob("*") if p.is_file()}
+        one.run("logout", "--config", one.conf, check=True)
+        assert one.run("whoami", "--config", one.conf).returncode != 0
+        for path, content in kept.items():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o600)
+        time.sleep(5)
+        (one.root / "m").mkdir()
+        one_sentence(one.run("mount", one.root / "m", "--config", one.conf))
+    finally:
+        aws.settings(credential_seconds=0, token_seconds=0)
+
+
+def test_logout_destroys_the_key(people):
+    """`logout` destroys the key, which makes the cache unreadable: after it the cache is as good as empty, and nothing else is lost."""
     one = people()
     mounted = one.mount()
     write_all(mounted.path / "a", b"x" * 100_000)
-    assert read_all(mounted.path / "a")
     mounted.unmount()
-    kept = {p: p.read_bytes() for base in (one.state, one.root / "xdg-state") for p in base.rglob("*") if p.is_file()}
+    before = {p.read_bytes() for p in one.state.rglob("*") if p.is_file() and p.stat().st_size >= 16}
     one.run("logout", "--config", one.conf, check=True)
-    assert one.run("whoami", "--config", one.conf).returncode != 0
-    # Putting back the files from before does not bring the session back: the refresh token is revoked.
-    for path, content in kept.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(0o600)
-    (one.root / "m").mkdir()
-    one_sentence(one.run("mount", one.root / "m", "--config", one.conf))
-    one.run("logout", "--config", one.conf)
+    after = {p.read_bytes() for p in one.state.rglob("*") if p.is_file()}
+    assert before - after, "nothing was destroyed"
     one.login()
-    again = one.mount()
-    assert read_all(again.path / "a") == b"x" * 100_000
+    assert read_all(one.mount().path / "a") == b"x" * 100_000
 
 
 def test_logout_without_a_session(people):
@@ -81,18 +98,51 @@ def test_logout_without_a_session(people):
     assert "Fatal" not in again.stderr
 
 
+def at_a_terminal(person, arguments, answers):
+    """Runs the program at a terminal and answers each question by the first word of `answers` that it contains."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(person.binary, [str(person.binary), *map(str, arguments)], person.environment)
+    shown, asked, limit = b"", 0, time.monotonic() + 20
+    while time.monotonic() < limit:
+        if not select.select([terminal], [], [], 0.2)[0]:
+            question = shown[asked:].decode(errors="replace").lower()
+            if question.rstrip().endswith(":"):
+                answer = next(answer for word, answer in answers if word in question)
+                asked = len(shown)
+                os.write(terminal, answer.encode() + b"\r")
+            continue
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
+
+
+def test_login_at_a_terminal(people):
+    """`login` asks on the terminal without echo."""
+    one = people(signed_in=False)
+    questions = [("password", one.account.password), ("", one.account.name)]
+    code, shown = at_a_terminal(one, ["login", "--config", one.conf], questions)
+    assert code == 0, shown
+    assert one.account.password not in shown
+    one.run("whoami", "--config", one.conf, check=True)
+
+
 def test_new_password_required(aws, people):
-    """The challenge NEW_PASSWORD_REQUIRED: a first sign-in asks for a new password."""
+    """The challenge NEW_PASSWORD_REQUIRED: a first sign-in asks for a new password, without echo."""
     one = people(signed_in=False)
     aws.admin("cognito-idp").admin_set_user_password(UserPoolId=aws.pool, Username=one.account.name, Password="Temporary-Pass-123", Permanent=False)
-    done = one.run(
-        "login", "--config", one.conf, "--username", one.account.name, "--password-stdin",
-        input="Temporary-Pass-123\nBrand-New-Pass-456\n",
-    )  # fmt: skip
-    if done.returncode:
-        assert "new password" in one_sentence(done).lower()
-    else:
-        one.run("whoami", "--config", one.conf, check=True)
+    one_sentence(one.login(password="Temporary-Pass-123", check=False))
+    login = ["login", "--config", one.conf, "--username", one.account.name]
+    code, shown = at_a_terminal(one, login, [("new", "Brand-New-Pass-456"), ("again", "Brand-New-Pass-456"), ("password", "Temporary-Pass-123")])
+    assert code == 0, shown
+    assert "Brand-New-Pass-456" not in shown and "Temporary-Pass-123" not in shown
+    one.run("logout", "--config", one.conf, check=True)
+    one.login(password="Brand-New-Pass-456")
 
 
 def test_config_import(aws, people, bucket):
@@ -130,10 +180,11 @@ def test_config_import_of_something_else(people, text):
 @pytest.mark.within(60)
 def test_session_revoked_while_mounted(aws, people, bucket):
     """When sign-in is needed again what needs S3 fails with EKEYEXPIRED; `cognitofs login` revives the running mount."""
-    one = people()
+    one = people(signed_in=False)
     bucket.put(one.account.prefix + "old", b"old")
     aws.settings(credential_seconds=4, token_seconds=4)
     try:
+        one.login()
         mounted = one.mount(freshness=1)
         write_all(mounted.path / "before", b"before")
         aws.admin("cognito-idp").admin_user_global_sign_out(UserPoolId=aws.pool, Username=one.account.name)

@@ -72,9 +72,18 @@ struct AmplifyConfigurationTests {
         arguments: [
             (outputs, AmplifyConfiguration.Form.outputs), (exports, .exports), (native, .native),
             ("const amplifyconfig = '''\n\(native)\n''';", .native), (handWritten, .handWritten),
-            ("{\"aws_project_region\": \"ap-southeast-2\"," + exports.dropFirst(exports.firstRange(of: "2\",")!.upperBound.utf16Offset(in: exports)), .exports),
-            ("Amplify.configure({Auth: {Cognito: {userPoolId: '\(pool)', userPoolClientId: '\(client)', identityPoolId: '\(identityPool)'}}, Storage: {S3: {bucket: 'drive-bucket', region: 'ap-southeast-2'}}})", .handWritten),
-            ("Amplify.configure({Auth: {identityPoolId: '\(identityPool)', userPoolId: '\(pool)', userPoolWebClientId: '\(client)'}});\nAmplify.configure({Storage: {bucket: 'drive-bucket', region: 'ap-southeast-2'}});", .handWritten),
+            (
+                "{\"aws_project_region\": \"ap-southeast-2\","
+                    + exports.dropFirst(exports.firstRange(of: "2\",")!.upperBound.utf16Offset(in: exports)), .exports
+            ),
+            (
+                "Amplify.configure({Auth: {Cognito: {userPoolId: '\(pool)', userPoolClientId: '\(client)', identityPoolId: '\(identityPool)'}}, Storage: {S3: {bucket: 'drive-bucket', region: 'ap-southeast-2'}}})",
+                .handWritten
+            ),
+            (
+                "Amplify.configure({Auth: {identityPoolId: '\(identityPool)', userPoolId: '\(pool)', userPoolWebClientId: '\(client)'}});\nAmplify.configure({Storage: {bucket: 'drive-bucket', region: 'ap-southeast-2'}});",
+                .handWritten
+            ),
         ])
     func forms(text: String, form: AmplifyConfiguration.Form) throws {
         let app = try app(text)
@@ -91,7 +100,9 @@ struct AmplifyConfigurationTests {
         try settings.validate()
     }
 
-    @Test("is not taken for one when it is a mount.conf", arguments: ["# hi\n[app]\n", "\n[mount]\nx=1", "", "x = 1", "#{\n"])
+    @Test(
+        "is not taken for one when it is a mount.conf",
+        arguments: ["# hi\n[app]\n", "\n[mount]\nx=1", "", "x = 1", "#{\n"])
     func notOne(text: String) {
         #expect(!AmplifyConfiguration.looksLikeOne(SettingsFile(path: "mount.conf", text: text, mode: 0o600)))
     }
@@ -104,7 +115,9 @@ struct AmplifyConfigurationTests {
 
     @Test("asks to choose when a user has several places, and takes the one that is named")
     func severalPlaces() throws {
-        let text = Self.outputs.replacing("\"public/*\": {\"guest\": [\"get\"], \"authenticated\"", with: "\"media/{entity_id}/*\": {\"entityidentity\"")
+        let text = Self.outputs.replacing(
+            "\"public/*\": {\"guest\": [\"get\"], \"authenticated\"",
+            with: "\"media/{entity_id}/*\": {\"entityidentity\"")
         let app = try app(text)
         var settings = MountSettings()
         let error = #expect(throws: SettingsError.self) { try app.apply(to: &settings, prefix: nil) }
@@ -131,18 +144,25 @@ struct AmplifyConfigurationTests {
 
     @Test("takes servers other than AWS's from a section of our own, and the one for testing")
     func servers() throws {
-        let own = "{\"version\":\"1\",\"auth\":{},\"custom\":{\"cognitofs\":{\"s3_endpoint\":\"http://127.0.0.1:9\",\"path_style\":true}}}"
+        let own =
+            "{\"version\":\"1\",\"auth\":{},\"custom\":{\"cognitofs\":{\"s3_endpoint\":\"http://127.0.0.1:9\",\"path_style\":true}}}"
         #expect(try app(own).s3Endpoint == "http://127.0.0.1:9")
         #expect(try app(own).pathStyle)
-        let testing = Self.exports.replacing("\"oauth\"", with: "\"aws_user_files_s3_dangerously_connect_to_http_endpoint_for_testing\": true, \"oauth\"")
+        let testing = Self.exports.replacing(
+            "\"oauth\"", with: "\"aws_user_files_s3_dangerously_connect_to_http_endpoint_for_testing\": true, \"oauth\""
+        )
         #expect(try app(testing).s3Endpoint == "http://localhost:20005")
     }
 
     @Test("says what is missing, and what is there only as code")
     func missing() throws {
-        #expect(try app("{\"version\":\"1.4\",\"auth\":{\"user_pool_id\":\"\(Self.pool)\"}}").missing == ["no app client", "no identity pool", "no storage bucket", "no region of the bucket"])
+        #expect(
+            try app("{\"version\":\"1.4\",\"auth\":{\"user_pool_id\":\"\(Self.pool)\"}}").missing == [
+                "no app client", "no identity pool", "no storage bucket", "no region of the bucket",
+            ])
         let code = try app("Amplify.configure({Auth: {userPoolId: process.env.POOL, identityPoolId: ids['a'] }})")
-        #expect(code.missing.prefix(3) == ["no user pool as plain text", "no app client", "no identity pool as plain text"])
+        #expect(
+            code.missing.prefix(3) == ["no user pool as plain text", "no app client", "no identity pool as plain text"])
     }
 
     @Test("refuses values that can't be what they should be")
@@ -153,7 +173,9 @@ struct AmplifyConfigurationTests {
         #expect(error?.message.contains("\"<pool>\" where user_pool_id should be") == true)
     }
 
-    @Test("says plainly what can't be read", arguments: ["Amplify.configure({Auth: {", "{\"version\": \"1", "{}", "let x = 3", "module.exports = {a: 1}"])
+    @Test(
+        "says plainly what can't be read",
+        arguments: ["Amplify.configure({Auth: {", "{\"version\": \"1", "{}", "let x = 3", "module.exports = {a: 1}"])
     func unreadable(text: String) {
         let error = #expect(throws: SettingsError.self) { try app(text) }
         #expect(error?.code == .malformed)
@@ -189,7 +211,8 @@ struct LiteralReaderTests {
     @Test(
         "fail with their line",
         arguments: [
-            ("{a: 'x\n'}", 1), ("{\n\na: \"\\ud800\"}", 3), ("{a: \"\\u12\"}", 1), ("{\na: 1 b: 2}", 2), ("{a: (]}", 1), ("{a: \"\\u{zz}\"}", 1),
+            ("{a: 'x\n'}", 1), ("{\n\na: \"\\ud800\"}", 3), ("{a: \"\\u12\"}", 1), ("{\na: [1}", 2), ("{a: (]}", 1),
+            ("{a: \"\\u{zz}\"}", 1),
         ])
     func failures(text: String, line: Int) {
         let failure = #expect(throws: LiteralReader.Failure.self) { try read(text) }
@@ -198,7 +221,9 @@ struct LiteralReaderTests {
 
     @Test("keep code as code and go on behind it")
     func code() throws {
-        let value = try read("{a: f(1, [2, {b: '}'}]) + `x${y}`, c, [k]: 1, d: 'x' + 'y', e: `z`, g: -1.5e3, h: async () => { return 1 }}")
+        let value = try read(
+            "{a: f(1, [2, {b: '}'}]) + `x${y}`, c, [k]: 1, d: 'x' + 'y', e: `z`, g: -1.5e3, h: async () => { return 1 }}"
+        )
         #expect(value["a"] == .code("f(1, [2, {b: '}'}]) + `x${y}`"))
         #expect(value["d"] == .code("'x' + 'y'"))
         #expect(value["e"] == .text("z"))

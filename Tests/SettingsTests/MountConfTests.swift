@@ -23,17 +23,35 @@ struct MountConfTests {
         "says file, line, what is wrong and what was probably meant",
         arguments: [
             ("[mount]\nfreshnes = 5", "m.conf:2: there is no setting freshnes in [mount]. Did you mean `freshness`?"),
-            ("\n[moumt]\nx = 1", "m.conf:2: there is no section [moumt]; there are [app], [mount], [cache], [network]. Did you mean `mount`?"),
+            (
+                "\n[moumt]\nx = 1",
+                "m.conf:2: there is no section [moumt]; there are [app], [mount], [cache], [network]. Did you mean `mount`?"
+            ),
             ("# x\nbucket = \"photos\"", "m.conf:2: bucket belongs below [app]."),
             ("[app]\nfreshness = 5", "m.conf:2: freshness belongs below [mount], not [app]."),
             ("mount = 3", "m.conf:1: mount is a section; write [mount] on a line of its own."),
-            ("[network]\nconnections = 0", "m.conf:2: network.connections must be a whole number from 1 to 256, not 0."),
-            ("[network]\nconnections = \"4\"", "m.conf:2: network.connections must be a whole number from 1 to 256, not \"4\"."),
+            (
+                "[network]\nconnections = 0",
+                "m.conf:2: network.connections must be a whole number from 1 to 256, not 0."
+            ),
+            (
+                "[network]\nconnections = \"4\"",
+                "m.conf:2: network.connections must be a whole number from 1 to 256, not \"4\"."
+            ),
             ("[mount]\nread_only = \"yes\"", "m.conf:2: mount.read_only must be true or false, not \"yes\"."),
             ("[mount]\nread_only = [true]", "m.conf:2: mount.read_only must be true or false, not a list."),
-            ("[app]\nbucket = 1979-05-27", "m.conf:2: app.bucket must be a bucket's name of 3 to 63 letters, digits, dots and hyphens, not a date or time of day."),
-            ("[app]\nregion = \"Europe\"", "m.conf:2: app.region must be a region such as \"eu-west-1\", not \"Europe\"."),
-            ("[mount]\numask = 77", "m.conf:2: mount.umask must be permission bits in octal, in quotes, from \"000\" to \"777\", not 77."),
+            (
+                "[app]\nbucket = 1979-05-27",
+                "m.conf:2: app.bucket must be a bucket's name of 3 to 63 letters, digits, dots and hyphens, not a date or time of day."
+            ),
+            (
+                "[app]\nregion = \"Europe\"",
+                "m.conf:2: app.region must be a region such as \"eu-west-1\", not \"Europe\"."
+            ),
+            (
+                "[mount]\numask = 77",
+                "m.conf:2: mount.umask must be permission bits in octal, in quotes, from \"000\" to \"777\", not 77."
+            ),
             ("[mount]\ndurability = \"local\"", "m.conf:2: mount.durability must be \"remote\", not \"local\"."),
         ])
     func refusals(text: String, expected: String) {
@@ -45,7 +63,9 @@ struct MountConfTests {
         #expect(message("[cache]\nwarp = 1").contains("[cache] has directory, state_directory, size, seal."))
     }
 
-    @Test("gives the place of what isn't TOML", arguments: ["[mount\n", "[app]\nbucket = \n", "[app]\nregion = \"a\"\nregion = \"b\"\n"])
+    @Test(
+        "gives the place of what isn't TOML",
+        arguments: ["[mount\n", "[app]\nbucket = \n", "[app]\nregion = \"a\"\nregion = \"b\"\n"])
     func notTOML(text: String) {
         #expect(message(text).contains(#/^m\.conf:\d+:\d+: not TOML: /#))
     }
@@ -115,7 +135,10 @@ struct MountConfTests {
 struct QuantityTests {
     @Test(
         "are refused when they aren't plain",
-        arguments: ["", "GiB", "-1", "+1", "1..2", ".5", "5.", "1e3", "1 gib", "10 GiBs", "9999999999 PiB", "99999999999999999999999"])
+        arguments: [
+            "", "GiB", "-1", "+1", "1..2", ".5", "5.", "1e3", "1 gib", "10 GiBs", "9999999999 PiB",
+            "99999999999999999999999",
+        ])
     func badSizes(text: String) {
         #expect(Quantity.size(text) == nil)
     }
@@ -135,7 +158,9 @@ struct QuantityTests {
         #expect(Quantity.seconds("1.5 h") == 5400)
     }
 
-    @Test("are written so that they read back as the same", arguments: [1, 1023, 1 << 20, 10 << 30, (1 << 30) + 1, 3 << 39])
+    @Test(
+        "are written so that they read back as the same",
+        arguments: [1, 1023, 1 << 20, 10 << 30, (1 << 30) + 1, 3 << 39])
     func roundTrip(bytes: Int) {
         #expect(Quantity.size(Quantity.text(bytes: Int64(bytes))) == Int64(bytes))
         #expect(Quantity.seconds(Quantity.text(seconds: Double(bytes))) == Double(bytes))

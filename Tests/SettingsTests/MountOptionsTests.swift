@@ -23,7 +23,7 @@ struct MountOptionsTests {
             ("alow_other", "There is no option alow_other. Did you mean `allow_other`?"),
             ("nonsense=1", "There is no option nonsense."),
             ("freshness", "The option freshness needs a value"),
-            ("freshness=soon", "-o: freshness must be a time from 0 to 1 d"),
+            ("freshness=soon", "-o: freshness must be a time from 0 s to 1 d"),
             ("connections=+4", "-o: connections must be a whole number from 1 to 256, not \"+4\"."),
             ("uid=4294967295", "-o: uid must be a whole number from 0 to 4294967294"),
             ("umask=888", "-o: umask must be permission bits"),
@@ -56,7 +56,10 @@ struct MountOptionsTests {
     @Test("passes over the words of fstab and keeps those of the kernel")
     func words() throws {
         let options = try MountOptions(
-            parsing: ["defaults,noauto,user,_netdev,nofail,x-systemd.automount,X-mount.mkdir,comment=hi", "rw,noexec,noatime,nosuid"])
+            parsing: [
+                "defaults,noauto,user,_netdev,nofail,x-systemd.automount,X-mount.mkdir,comment=hi",
+                "rw,noexec,noatime,nosuid",
+            ])
         #expect(options.assignments.map(\.name) == ["read_only"])
         #expect(options.assignments.map(\.value) == ["false"])
         #expect(options.kernelOptions == ["noexec", "noatime", "nosuid"])

@@ -68,7 +68,8 @@ struct ValidationTests {
 
     @Test("want an authority file that can be read, and AWS's own names on AWS")
     func others() {
-        #expect(message { $0.caFile = "/nonexistent/ca.pem" }.contains("network.ca_file /nonexistent/ca.pem can't be read"))
+        #expect(
+            message { $0.caFile = "/nonexistent/ca.pem" }.contains("network.ca_file /nonexistent/ca.pem can't be read"))
         #expect(message { $0.region = "garage" }.contains("must be one of AWS's"))
         #expect(message { ($0.region, $0.s3Endpoint) = ("garage", "https://s3.example.com") } == "accepted")
         #expect(message { $0.bucket = "Photos" }.contains("names there have no capitals"))

@@ -23,6 +23,9 @@ after_fork = []
 """Called in each child before the body: connections must not be shared with the parent."""
 
 
+_in_a_child = False
+
+
 def call(body, *arguments, within=30.0, describe=None, before=None):
     """Runs `body(*arguments)` in a child and returns its (picklable) result.
 
@@ -40,7 +43,7 @@ def call(body, *arguments, within=30.0, describe=None, before=None):
             os.close(reader)
             os.setpgid(0, 0)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            faulthandler.dump_traceback_later(max(within - 0.5, 0.1), file=stacks)
+            _watch(within, stacks)
             try:
                 for step in after_fork:
                     step()
@@ -49,7 +52,6 @@ def call(body, *arguments, within=30.0, describe=None, before=None):
                 answer = (True, body(*arguments))
             except BaseException as error:
                 answer = (False, describe(error) if describe else traceback.format_exc())
-            faulthandler.cancel_dump_traceback_later()
             payload = pickle.dumps(answer)
             with os.fdopen(writer, "wb") as out:
                 out.write(payload)
@@ -74,6 +76,17 @@ def call(body, *arguments, within=30.0, describe=None, before=None):
     if not well:
         raise Failed(value)
     return value
+
+
+def _watch(within, stacks):
+    """Has the stack written down just before the time is over.
+
+    Only in a child of the test run itself: the watchdog's lock does not survive another fork.
+    """
+    global _in_a_child
+    if not _in_a_child:
+        _in_a_child = True
+        faulthandler.dump_traceback_later(max(within - 0.5, 0.1), file=stacks)
 
 
 def end_group(pid):
@@ -165,7 +178,7 @@ def eventually(condition, within=10.0, every=0.05):
     while True:
         try:
             value, complaint = condition(), None
-        except AssertionError as error:
+        except (AssertionError, OSError) as error:
             value, complaint = None, error
         if value:
             return value

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,9 +28,9 @@ def toml(sections):
 class Person:
     """Who runs the program. Everything it may write lies below `root`, and everything it starts bears its mark."""
 
-    def __init__(self, aws, account, uid=0, gid=0, wire=None, root=None, **settings):
+    def __init__(self, aws, account, root, uid=0, gid=0, wire=None, **settings):
         self.aws, self.account, self.uid, self.gid, self.wire = aws, account, uid, gid, wire
-        self.root = root or places.folder(uid, gid)
+        self.root = root
         self.state, self.cache, self.runtime = self.root / "state", self.root / "cache", self.root / "run"
         self.conf = self.root / "mount.conf"
         for directory in (self.root / "home", self.runtime):
@@ -65,7 +66,7 @@ class Person:
             "XDG_CACHE_HOME": str(self.root / "xdg-cache"),
             "XDG_RUNTIME_DIR": str(self.runtime),
             "COGNITOFS_RUN_DIR": str(self.runtime / "cognitofs"),
-            places.MARKER: str(self.root),
+            places.MARKER: str(self.root.parent),
             "LC_ALL": "C.UTF-8",
         }
 
@@ -109,9 +110,11 @@ class Person:
         return self.start(command, where, within)
 
     def start(self, command, where, within=30, environment=None, prefix=None):
-        if not where.exists():
+        # Asked of the folder above: a dead mount point, or another user's, does not answer.
+        if where.name not in os.listdir(where.parent):
             where.mkdir()
             os.chown(where, self.uid, self.gid)
+        before = {entry[4] for entry in sweep.mounts_at(where)}
         log = self.root / f"mount{self.count}.log"
         with open(log, "ab") as out:
             process = subprocess.Popen(
@@ -119,49 +122,43 @@ class Person:
                 env=environment or self.environment, **self.privileges,
             )  # fmt: skip
         mounted = Mounted(self, where, process, log, prefix or (self.account and self.account.prefix))
-        mounted.wait_ready(within)
+        mounted.wait_ready(within, before)
         return mounted
-
-    def logs(self):
-        """The ends of this person's logs, for the report of a failed test."""
-        return {p.name: p.read_text(errors="replace")[-6000:] for p in sorted(self.root.glob("*.log"))}
-
-    def leave(self):
-        """Ends everything this person has running and removes the folder. Returns what had to be forced."""
-        for entry in reversed(sweep.mounts_below(self.root)):
-            try:
-                self.run("umount", entry[0], within=15)
-            except (AssertionError, OSError):
-                pass  # what does not end by itself is swept away
-        forced = sweep.sweep(self.root)
-        places.remove(self.root)
-        return forced
 
 
 class People:
-    """Makes persons, and sees to it that nothing of them stays."""
+    """Makes persons, and sees to it that nothing of them stays, also of those whom a test's child has made.
+
+    Everything of them lies below one folder and bears its mark, so it is found without anybody having kept a list.
+    """
 
     def __init__(self, aws):
-        self._aws, self._made = aws, []
+        self._aws = aws
+        self.root = places.folder()
+        self.root.chmod(0o711)
 
-    def __iter__(self):
-        return iter(self._made)
-
-    def __call__(self, account=None, signed_in=True, **more):
-        person = Person(self._aws, account or self._aws.account(), **more)
-        self._made.append(person)
-        if signed_in:
+    def __call__(self, account=None, signed_in=True, uid=0, gid=0, **more):
+        account = account or (self._aws and self._aws.account())
+        root = Path(tempfile.mkdtemp(prefix="", dir=self.root))
+        os.chown(root, uid, gid)
+        person = Person(self._aws, account, root, uid=uid, gid=gid, **more)
+        if signed_in and self._aws:
             person.login()
         return person
 
+    def logs(self):
+        """The ends of the daemons' logs, for the report of a failed test."""
+        return {str(p.relative_to(self.root)): p.read_text(errors="replace")[-6000:] for p in sorted(self.root.glob("*/*.log"))}
+
     def leave(self):
-        problems = []
-        for person in self._made:
+        """Ends everything that these persons have running and removes the folder."""
+        for entry in reversed(sweep.mounts_below(self.root)):
             try:
-                person.leave()
-            except Exception as problem:
-                problems.append(problem)
-        assert not problems, problems
+                bounded(["umount", entry[0]], within=10)
+            except AssertionError:
+                pass  # what does not end by itself is swept away
+        sweep.sweep(self.root)
+        places.remove(self.root)
 
 
 class Mounted:
@@ -174,9 +171,10 @@ class Mounted:
         """The object key of a path on this mount."""
         return self.prefix + os.path.relpath(path, self.path)
 
-    def wait_ready(self, within=30):
+    def wait_ready(self, within, before):
+        """Until there is a mount that was not there `before` (a dead one may have been), and it answers."""
         limit = time.monotonic() + within
-        while not sweep.is_mounted(self.path):
+        while not {entry[4] for entry in sweep.mounts_at(self.path)} - before:
             if self.process.poll() is not None:
                 raise AssertionError(f"mount ended with {self.process.returncode}:\n{self.log.read_text(errors='replace')}")
             if time.monotonic() > limit:

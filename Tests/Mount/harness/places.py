@@ -44,10 +44,15 @@ def free_port():
         return port
 
 
+made = []
+"""The folders of this run."""
+
+
 def folder(uid=0, gid=0):
     """A new private folder with a short name: a control socket's path may not exceed 107 bytes."""
     path = Path(tempfile.mkdtemp(prefix="cfs."))
     os.chown(path, uid, gid)
+    made.append(path)
     return path
 
 

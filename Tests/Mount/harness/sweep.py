@@ -25,8 +25,12 @@ def mounts_below(root):
     return [entry for entry in mount_table() if entry[0] == root or entry[0].startswith(root + "/")]
 
 
+def mounts_at(point):
+    return [entry for entry in mount_table() if entry[0] == str(point)]
+
+
 def is_mounted(point):
-    return any(entry[0] == str(point) for entry in mount_table())
+    return bool(mounts_at(point))
 
 
 def processes_of(root):
