@@ -147,7 +147,7 @@ struct Committer: Sendable {
         for (id, item) in items {
             switch item.phase {
             case .queued(let notBefore) where notBefore > now: items[id]?.phase = .queued(notBefore: now)
-            case .failed where retryFailed: items[id]?.phase = .queued(notBefore: now)
+            case .failed where retryFailed: retry(id, now)
             case .queued, .running, .failed: continue
             }
             consider(id)
@@ -164,7 +164,7 @@ struct Committer: Sendable {
             guard let item = items[next] else { continue }
             switch item.phase {
             case .queued(let notBefore) where notBefore > now: items[next]?.phase = .queued(notBefore: now)
-            case .failed: items[next]?.phase = .queued(notBefore: now)
+            case .failed: retry(next, now)
             case .queued, .running: break
             }
             consider(next)
@@ -274,6 +274,11 @@ struct Committer: Sendable {
         guard let item = items.removeValue(forKey: id) else { return }
         for key in item.intent.keys { leave(key, id) }
         for other in dependents.removeValue(forKey: id) ?? [] { consider(other) }
+    }
+
+    private mutating func retry(_ id: IntentID, _ now: Duration) {
+        items[id]?.phase = .queued(notBefore: now)
+        items[id]?.lastError = nil
     }
 
     private mutating func leave(_ key: ObjectKey, _ id: IntentID) {

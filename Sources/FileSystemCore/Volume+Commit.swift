@@ -65,7 +65,8 @@ extension Volume {
         guard let inode = intent.inode else { return }
         try await knowStored(inode, intent)
         guard let draft = update({ $0.draft(inode, intent) }) else { return }
-        let attempt = Attempt(size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
+        let attempt = Attempt(
+            inode: inode, size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
         let eTag = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
             try await upload(intent.key, draft)
         }
@@ -86,7 +87,7 @@ extension Volume {
             update { $0.unanswered[key] = nil }
             return eTag
         } catch {
-            if error.isTransient || error.code == .cancelled { update { $0.unanswered[key] = attempt } }
+            if error.isTransient || error.code == .cancelled { update { $0.remember(attempt, at: key) } }
             throw error
         }
     }
@@ -191,7 +192,8 @@ extension Volume {
             location.key != intent.key
         else { return }
         let attributes = typeChanges || draft.node.attributes.isDirty ? draft.attributes : nil
-        let attempt = Attempt(size: draft.file.baseSize, metadata: attributes?.metadata, eTag: location.eTag)
+        let attempt = Attempt(
+            inode: inode, size: draft.file.baseSize, metadata: attributes?.metadata, eTag: location.eTag)
         let eTag = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
             try await store.copy(
                 location, size: draft.file.baseSize, to: intent.key, attributes, draft.precondition, .upload)
@@ -245,10 +247,10 @@ extension Volume {
         if let known = seen?.0 { return .matches(known.version.eTag) }
         // A directory's marker is nobody's in particular.
         if intent.place.name == nil { return Precondition.none }
-        guard let attempt = seen?.1 else { return nil }
+        guard let attempts = seen?.1 else { return nil }
         do throws(ObjectStoreError) {
             let there = try await store.head(intent.key, .metadata)
-            return attempt.made(there) ? .matches(there.summary.version.eTag) : nil
+            return attempts.contains { $0.made(there) } ? .matches(there.summary.version.eTag) : nil
         } catch {
             guard error.code == .notFound || error.code == .accessDenied else { throw error }
             return nil
@@ -285,6 +287,8 @@ extension Volume {
 
 /// What a write that had no answer would have left.
 struct Attempt: Sendable {
+    static let limit = 8
+    let inode: InodeNumber
     /// Bytes.
     let size: Int64
     /// Nil for a copy that keeps its source's.
@@ -359,6 +363,11 @@ extension VolumeState {
         if attributesToStore(node).metadata == draft.attributes.metadata {
             tree[inode]?.attributes.isDirty = false
         }
+    }
+
+    mutating func remember(_ attempt: Attempt, at key: ObjectKey) {
+        unanswered[key, default: []].append(attempt)
+        if (unanswered[key]?.count ?? 0) > Attempt.limit { unanswered[key]?.removeFirst() }
     }
 
     /// Nil when the directory is gone, or needs no marker any more.

@@ -13,6 +13,7 @@ extension Volume {
     /// Settles a put or copy whose precondition failed, by what S3 holds now.
     func settleConflict(_ intent: Intent) async throws(ObjectStoreError) -> Committer.Result {
         let theirs = try await object(at: intent.key)
+        if let theirs, try await isOwnEcho(intent, theirs) { return .again }
         var equal: Draft?
         if let theirs { equal = try await draftWithEqualBytes(intent, theirs) }
         let (agreed, suffix) = (equal, conflictSuffix())
@@ -37,6 +38,26 @@ extension Volume {
                 "A file was changed here and elsewhere; both versions are kept", metadata: ["key": "\(intent.key)"])
         }
         return outcome
+    }
+
+    /// What is there is what an earlier write of ours left, whose answer was lost: not a conflict, but what is replaced next.
+    private func isOwnEcho(_ intent: Intent, _ theirs: ObjectSummary) async throws(ObjectStoreError) -> Bool {
+        let attempts = (try? look { state throws(Errno) in state.unanswered[intent.key] }) ?? []
+        guard !attempts.isEmpty else { return false }
+        let there = try await store.head(intent.key, .metadata)
+        guard there.summary.version == theirs.version, let own = attempts.last(where: { $0.made(there) }) else {
+            return false
+        }
+        update { state in
+            state.unanswered[intent.key] = nil
+            state.setKnown(intent.place, theirs)
+            guard own.inode == intent.inode, state.tree[own.inode]?.file != nil else { return }
+            // It has the same bytes wherever this file is unchanged.
+            state.tree[own.inode]?.file?.location = theirs.version
+            state.tree[own.inode]?.file?.identity = theirs.version
+            state.tree[own.inode]?.file?.baseSize = theirs.size
+        }
+        return true
     }
 
     private func object(at key: ObjectKey) async throws(ObjectStoreError) -> ObjectSummary? {

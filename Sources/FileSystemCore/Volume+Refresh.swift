@@ -15,7 +15,14 @@ extension Volume {
             state.tree[parent]?.directory?.probeCount += 1
             return directory.probeCount >= 2
         }
-        if wantsListing { try await load(parent) } else { try await probe(parent, name) }
+        do throws(Errno) {
+            if wantsListing { try await load(parent) } else { try await probe(parent, name) }
+        } catch {
+            // A name that is known is still shown while S3 cannot be asked.
+            let mayWait = [.networkUnreachable, .resourceBusy, ObjectStoreError.keyExpired].contains(error)
+            let isKnown = try look { state throws(Errno) in state.tree.child(parent, name) != nil }
+            guard mayWait, isKnown else { throw error }
+        }
     }
 
     /// Lists a directory, together with everybody else who wants it listed now.

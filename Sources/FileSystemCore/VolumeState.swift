@@ -13,8 +13,8 @@ struct VolumeState: Sendable {
     var streams: [FileHandle: DirectoryStream] = [:]
     /// Who waits for which intent.
     var latches: [IntentID: [Latch<Void>]] = [:]
-    /// Writes that ended without an answer: whether S3 has what they sent is not known.
-    var unanswered: [ObjectKey: Attempt] = [:]
+    /// Writes that ended without an answer, the last few of each key: whether S3 has what they sent is not known.
+    var unanswered: [ObjectKey: [Attempt]] = [:]
     /// Listings under way, by directory.
     var loads: [InodeNumber: Latch<Void>] = [:]
     /// What the kernel must be told.

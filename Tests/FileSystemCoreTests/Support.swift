@@ -196,12 +196,16 @@ final class Space: Sendable {
     }
 
     func rename(_ old: String, _ new: String, _ mode: RenameMode = .replace) async throws(Errno) {
+        // The kernel has looked both names up.
+        _ = try await stat(old)
         let (from, to) = (try await split(old), try await split(new))
+        _ = await failure { () async throws(Errno) in try await self.lookup(to.parent, to.name) }
         try await volume.rename(from.parent, from.name, to: to.parent, to.name, mode).value()
     }
 
     func unlink(_ path: String) async throws(Errno) {
         let (parent, name) = try await split(path)
+        _ = try await lookup(parent, name)
         try await volume.unlink(parent, name).value()
     }
 
@@ -212,6 +216,7 @@ final class Space: Sendable {
 
     func rmdir(_ path: String) async throws(Errno) {
         let (parent, name) = try await split(path)
+        _ = try await lookup(parent, name)
         try await volume.rmdir(parent, name).value()
     }
 
