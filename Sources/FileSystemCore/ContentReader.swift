@@ -80,7 +80,8 @@ final class ContentReader: Sendable {
                 offset += Int64(slice.count)
                 continue
             }
-            let window = ensure(source, offset, upTo: range.upperBound)
+            let window =
+                find(source.identity, offset) ?? start(source, offset, upTo: range.upperBound, .demandRead)
             try await window.wait(until: min(range.upperBound, window.range.upperBound))
             // Taken from the window itself: under pressure it may have left the table already.
             guard let slice = window.longestSlice(rest) else { throw .ioError }
@@ -107,7 +108,7 @@ final class ContentReader: Sendable {
             }
             guard isDemand || hasRoom(piece) else { return }
             let end = isDemand ? range.upperBound : min(range.upperBound, offset + piece)
-            offset = start(source, offset, upTo: end).range.upperBound
+            offset = start(source, offset, upTo: end, isDemand ? .demandRead : .prefetch).range.upperBound
         }
     }
 
@@ -145,12 +146,10 @@ final class ContentReader: Sendable {
 
     // MARK: Fetching
 
-    private func ensure(_ source: Source, _ offset: Int64, upTo end: Int64) -> Window {
-        find(source.identity, offset) ?? start(source, offset, upTo: end)
-    }
-
     /// Starts a fetch of whole blocks from the one at `offset` on, up to `end`, the next window or the end of the object.
-    private func start(_ source: Source, _ offset: Int64, upTo end: Int64) -> Window {
+    private func start(
+        _ source: Source, _ offset: Int64, upTo end: Int64, _ context: RequestContext
+    ) -> Window {
         let block = Int64(BlockCache.blockSize)
         let (window, isNew) = state.withLock { state in
             let others = state.windows[source.identity] ?? []
@@ -165,7 +164,7 @@ final class ContentReader: Sendable {
             state.windows[source.identity, default: []].append(Held(window: window, lastUsed: state.clock))
             return (window, true)
         }
-        if isNew { Task { await fetch(source, window) } }
+        if isNew { Task { await fetch(source, window, context) } }
         return window
     }
 
@@ -195,9 +194,9 @@ final class ContentReader: Sendable {
         state.total -= Int64(window.range.count)
     }
 
-    private func fetch(_ source: Source, _ window: Window) async {
+    private func fetch(_ source: Source, _ window: Window, _ context: RequestContext) async {
         do {
-            try await transfer(source, window)
+            try await transfer(source, window, context)
             window.buffer.withBytes(0..<window.buffer.capacity) { bytes in
                 cache?.write(source.identity, size: source.size, offset: window.range.lowerBound, bytes)
             }
@@ -209,10 +208,10 @@ final class ContentReader: Sendable {
     }
 
     /// Fetches from where the bytes are; when a commit has moved them in the meantime, from there.
-    private func transfer(_ source: Source, _ window: Window) async throws(Errno) {
+    private func transfer(_ source: Source, _ window: Window, _ context: RequestContext) async throws(Errno) {
         var tried: ObjectVersion?
         // A whole object is checked against its stored checksum before any of it is announced.
-        var context = RequestContext.demandRead
+        var context = context
         if window.range == 0..<source.size { context.objectSize = source.size }
         context.noteAttributes = source.noteAttributes
         if isDown() { throw .networkUnreachable }
