@@ -87,7 +87,8 @@ final class Space: Sendable {
         let cache =
             cached
             ? try BlockCache(
-                directory: directory.path.appending("cache"), key: nil, limit: 64 << 20, space: "s", logger: quiet) : nil
+                directory: directory.path.appending("cache"), key: nil, limit: 64 << 20, space: "s", logger: quiet)
+            : nil
         volume = Volume(
             options: options, store: faulty, cache: cache,
             staging: try StagedFile.Store(directory: directory.path.appending("staged"), key: nil, logger: quiet),
@@ -107,7 +108,8 @@ final class Space: Sendable {
     var keys: [String] { memory.keys.map { String($0.description.dropFirst(2)) } }
 
     @discardableResult
-    func foreign(_ path: String, _ text: String, type: String = "text/plain", metadata: [String: String] = [:]) -> ETag {
+    func foreign(_ path: String, _ text: String, type: String = "text/plain", metadata: [String: String] = [:]) -> ETag
+    {
         memory.foreignPut(
             Self.key(path), Array(text.utf8), ObjectAttributes(contentType: type, metadata: metadata))
     }
@@ -236,7 +238,9 @@ final class Space: Sendable {
     }
 
     /// A refused answer in S3's words.
-    static func error(_ code: ObjectStoreError.Code) -> ObjectStoreError { ObjectStoreError(code, "refused by the test") }
+    static func error(_ code: ObjectStoreError.Code) -> ObjectStoreError {
+        ObjectStoreError(code, "refused by the test")
+    }
 
     func fail(_ code: ObjectStoreError.Code, _ matches: @escaping @Sendable (StoreCall) -> Bool) {
         faulty.setScript { call, _ in matches(call) ? .failBefore(Self.error(code)) : nil }
@@ -288,7 +292,9 @@ struct File {
     func readAll() async throws(Errno) -> String { String(decoding: try await read(0, 1 << 20), as: UTF8.self) }
 
     func flush() async throws(Errno) { try await space.volume.flush(inode, handle, Space.caller).value() }
-    func release() async { _ = await failure { () async throws(Errno) in try await space.volume.release(inode, handle).value() } }
+    func release() async {
+        _ = await failure { () async throws(Errno) in try await space.volume.release(inode, handle).value() }
+    }
     func close() async throws(Errno) {
         try await flush()
         await release()
