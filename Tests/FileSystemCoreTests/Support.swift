@@ -73,9 +73,11 @@ final class Space: Sendable {
     let volume: Volume
     let notices = Notices()
     let time = TestClock()
+    private let freshness: Duration
     private let directory: TemporaryDirectory
 
     init(cached: Bool = false, freshness: Duration = .seconds(5)) throws {
+        self.freshness = freshness
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         memory = InMemoryObjectStore()
         faulty = FaultyObjectStore(memory)
@@ -115,7 +117,7 @@ final class Space: Sendable {
     }
 
     /// Lets what is known become old.
-    func expire() { time.advance(by: .seconds(6)) }
+    func expire() { time.advance(by: freshness + .seconds(1)) }
 
     /// Brings everything due to S3; returns what cannot be brought there.
     @discardableResult
