@@ -118,7 +118,8 @@ struct Committer: Sendable {
         case .again:
             // Somebody else's change is behind this: one who changes it all the time must not keep us busy.
             item.attempts += 1
-            item.phase = .queued(notBefore: item.attempts < 3 ? now : now + Self.pause(after: item.attempts, jitter: jitter))
+            item.phase = .queued(
+                notBefore: item.attempts < 3 ? now : now + Self.pause(after: item.attempts, jitter: jitter))
             items[id] = item
             consider(id)
             return next(now: now)

@@ -59,7 +59,9 @@ final class ContentReader: Sendable {
         var slices: [ByteSlice] = []
         var offset = range.lowerBound
         while offset < range.upperBound {
-            guard let slice = inMemory(source.identity, offset..<range.upperBound) ?? onDisk(source, offset..<range.upperBound)
+            guard
+                let slice = inMemory(source.identity, offset..<range.upperBound)
+                    ?? onDisk(source, offset..<range.upperBound)
             else { return nil }
             slices.append(slice)
             offset += Int64(slice.count)
@@ -100,8 +102,9 @@ final class ContentReader: Sendable {
                 offset = window.range.upperBound
                 continue
             }
-            let onDisk = cache?.availableCount(
-                source.identity, offset: offset, limit: Int(range.upperBound - offset)) ?? 0
+            let onDisk =
+                cache?.availableCount(
+                    source.identity, offset: offset, limit: Int(range.upperBound - offset)) ?? 0
             if onDisk > 0 {
                 offset += Int64(onDisk)
                 continue
@@ -115,7 +118,9 @@ final class ContentReader: Sendable {
     /// Forgets a version's bytes in memory.
     func drop(_ identity: ObjectVersion) {
         state.withLock { state in
-            for held in state.windows.removeValue(forKey: identity) ?? [] { state.total -= Int64(held.window.range.count) }
+            for held in state.windows.removeValue(forKey: identity) ?? [] {
+                state.total -= Int64(held.window.range.count)
+            }
         }
     }
 
@@ -154,7 +159,8 @@ final class ContentReader: Sendable {
         let (window, isNew) = state.withLock { state in
             let others = state.windows[source.identity] ?? []
             if let found = others.first(where: { $0.window.range.contains(offset) }) { return (found.window, false) }
-            let lower = max(offset / block * block, others.map(\.window.range.upperBound).filter { $0 <= offset }.max() ?? 0)
+            let lower = max(
+                offset / block * block, others.map(\.window.range.upperBound).filter { $0 <= offset }.max() ?? 0)
             var upper = min((end + block - 1) / block * block, lower + Self.largestFetch, source.size)
             upper = min(upper, others.map(\.window.range.lowerBound).filter { $0 > offset }.min() ?? upper)
             let window = Window(range: lower..<max(upper, offset + 1))

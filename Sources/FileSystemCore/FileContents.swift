@@ -51,7 +51,8 @@ struct FileContents: Sendable {
             case ObjectStoreError.keyExpired:
                 throw ObjectStoreError(.signInNeeded, "the unchanged part could not be read: sign in again")
             case .staleNFSFileHandle:
-                throw ObjectStoreError(.sourceChanged, "the file was replaced elsewhere while it was being changed here")
+                throw ObjectStoreError(
+                    .sourceChanged, "the file was replaced elsewhere while it was being changed here")
             default:
                 throw ObjectStoreError(.corrupted, "staged bytes could not be read: \(error)")
             }

@@ -238,7 +238,10 @@ public struct Created: Sendable {
 
 /// What setattr changes; nil stays.
 public struct AttributeChanges: Sendable {
-    public enum Time: Sendable { case now, at(Timestamp) }
+    public enum Time: Sendable {
+        case now
+        case at(Timestamp)
+    }
     /// Permission bits, no file type.
     public var mode: UInt32?
     public var uid: UInt32?

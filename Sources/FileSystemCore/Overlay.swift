@@ -54,7 +54,8 @@ struct Overlay: Sendable {
 
     mutating func add(
         _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
-        requires: IntentID? = nil, replacing: [Intent] = [], now: Duration, delay: Duration = .zero, isHeld: Bool = false
+        requires: IntentID? = nil, replacing: [Intent] = [], now: Duration, delay: Duration = .zero,
+        isHeld: Bool = false
     ) -> IntentID {
         let (id, impossible, more) = committer.add(
             kind, key: key, source: source, inode: inode, place: place, requires: requires,

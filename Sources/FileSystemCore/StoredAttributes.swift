@@ -104,7 +104,8 @@ extension Timestamp {
     /// Nil when the text is no decimal number of seconds.
     init?(decimal text: String) {
         let negative = text.hasPrefix("-")
-        let parts = text.dropFirst(negative ? 1 : 0).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = text.dropFirst(negative ? 1 : 0).split(
+            separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         guard let first = parts.first, let whole = Int64(first), whole >= 0, whole < 1 << 53 else { return nil }
         var fraction: Int32 = 0
         if parts.count == 2 {

@@ -9,7 +9,8 @@ extension Volume {
 
     public func getattr(_ inode: InodeNumber, _ handle: FileHandle?) -> Answer<AttributeReply> {
         do throws(Errno) {
-            let answer: (reply: AttributeReply?, parent: InodeNumber, name: EntryName) = try look { state throws(Errno) in
+            let answer: (reply: AttributeReply?, parent: InodeNumber, name: EntryName) = try look {
+                state throws(Errno) in
                 let node = try state.tree.node(inode)
                 let isSettled = handle != nil || node.isDirectory || !node.isLinked || (node.file?.openCount ?? 0) > 0
                 let timeout = state.remainingFreshness(node, now: clock.monotonic())
@@ -80,7 +81,9 @@ extension Volume {
     }
 
     public func getxattr(_ inode: InodeNumber, _ name: [UInt8]) -> Answer<[UInt8]> {
-        guard let name = String(validating: name, as: UTF8.self), name.hasPrefix("user.") else { return .failed(.noData) }
+        guard let name = String(validating: name, as: UTF8.self), name.hasPrefix("user.") else {
+            return .failed(.noData)
+        }
         if name.hasPrefix(CognitofsFacts.namespace) {
             return withStored(inode) { state throws(Errno) in
                 guard let value = state.fact(name, of: inode) else { throw .noData }

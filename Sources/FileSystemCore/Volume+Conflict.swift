@@ -31,7 +31,8 @@ extension Volume {
         }
         guard let outcome else {
             throw ObjectStoreError(
-                .tooLarge, "\(intent.key) was changed elsewhere, and its name leaves no room for a second one; rename it")
+                .tooLarge,
+                "\(intent.key) was changed elsewhere, and its name leaves no room for a second one; rename it")
         }
         if theirs != nil, agreed == nil {
             logger.warning(

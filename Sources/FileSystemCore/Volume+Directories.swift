@@ -43,7 +43,9 @@ extension Volume {
             for (index, item) in batch.enumerated() {
                 guard add(item, next + UInt64(index) + 1) else {
                     // The lookups of those that had no room are taken back.
-                    for unused in batch[index...] where unused.entry?.attributes != nil { forget(unused.inode, count: 1) }
+                    for unused in batch[index...] where unused.entry?.attributes != nil {
+                        forget(unused.inode, count: 1)
+                    }
                     return
                 }
             }

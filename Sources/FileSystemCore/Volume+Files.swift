@@ -22,7 +22,9 @@ extension Volume {
             if !mayBeLink { return openKnown(inode, flags, caller) }
             return .later { () async throws(Errno) in
                 // Best effort: a file can be read without its metadata.
-                do throws(Errno) { try await self.learnStored(inode) } catch { if error == .interrupted { throw error } }
+                do throws(Errno) { try await self.learnStored(inode) } catch {
+                    if error == .interrupted { throw error }
+                }
                 if try await self.becameLink(inode) { throw .staleNFSFileHandle }
                 switch self.openKnown(inode, flags, caller) {
                 case .ready(let opened): return opened
@@ -81,15 +83,17 @@ extension Volume {
             guard flags & O_EXCL == 0 else { return .failed(.fileExists) }
             switch open(existing, flags: flags, caller) {
             case .failed(let error): return .failed(error)
-            case .ready(let opened): return now { state throws(Errno) in
-                Created(entry: try state.entry(existing, now: clock.monotonic()), opened: opened)
-            }
-            case .later(let work): return .later { () async throws(Errno) in
-                let opened = try await work()
-                return try self.change { state throws(Errno) in
-                    Created(entry: try state.entry(existing, now: self.clock.monotonic()), opened: opened)
+            case .ready(let opened):
+                return now { state throws(Errno) in
+                    Created(entry: try state.entry(existing, now: clock.monotonic()), opened: opened)
                 }
-            }
+            case .later(let work):
+                return .later { () async throws(Errno) in
+                    let opened = try await work()
+                    return try self.change { state throws(Errno) in
+                        Created(entry: try state.entry(existing, now: self.clock.monotonic()), opened: opened)
+                    }
+                }
             }
         }
         return now { state throws(Errno) in

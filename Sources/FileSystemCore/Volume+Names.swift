@@ -7,7 +7,9 @@ extension Volume {
     public func lookup(_ parent: InodeNumber, _ name: FileName) -> Answer<Entry> {
         do throws(Errno) {
             let name = try EntryName(name)
-            let entry = try change { state throws(Errno) in try state.lookup(parent, name, clock.monotonic(), force: false) }
+            let entry = try change { state throws(Errno) in
+                try state.lookup(parent, name, clock.monotonic(), force: false)
+            }
             if let entry { return .ready(entry) }
             return .later { () async throws(Errno) in
                 try await self.refresh(parent, name)
@@ -120,7 +122,9 @@ extension Volume {
             guard let directory = node.directory else { throw .notDirectory }
             guard directory.children.isEmpty else { throw .directoryNotEmpty }
             let id = state.removeMarker(node, clock.monotonic())
-            if let prefix = state.tree.keyPrefix(node.inode), let key = ObjectKey(prefix.bytes) { state.overlay.note(key) }
+            if let prefix = state.tree.keyPrefix(node.inode), let key = ObjectKey(prefix.bytes) {
+                state.overlay.note(key)
+            }
             state.tree.detach(node.inode)
             state.noteChildren(of: parent, clock.wall())
             state.keepAlive(parent, now: clock.monotonic())

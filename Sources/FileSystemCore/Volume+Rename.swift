@@ -147,7 +147,8 @@ extension VolumeState {
         }
         var ids: [IntentID] = []
         for (inode, key, place) in before {
-            ids += try tree[inode]?.isDirectory == true
+            ids +=
+                try tree[inode]?.isDirectory == true
                 ? moveMarker(inode, from: key, place, now) : moveObject(inode, from: key, place, now)
         }
         return ids

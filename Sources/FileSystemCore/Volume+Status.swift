@@ -61,7 +61,8 @@ extension Volume {
 extension VolumeState {
     /// A key as a path below the mount point.
     func relativePath(_ key: ObjectKey) -> String {
-        let bytes = key.bytes.starts(with: options.prefix.bytes) ? key.bytes[options.prefix.bytes.count...] : key.bytes[...]
+        let bytes =
+            key.bytes.starts(with: options.prefix.bytes) ? key.bytes[options.prefix.bytes.count...] : key.bytes[...]
         return String(decoding: bytes, as: UTF8.self)
     }
 }

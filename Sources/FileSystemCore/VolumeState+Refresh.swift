@@ -12,8 +12,10 @@ extension VolumeState {
         }
         let before = base.directory(prefix) ?? Base.Directory()
         var known = listed
-        let names = Set(before.objects.keys).union(before.directories).union(tree[inode]?.directory?.children.keys.map { $0 } ?? [])
-            .union(listed.objects.keys).union(listed.directories)
+        let names = Set(before.objects.keys).union(before.directories).union(
+            tree[inode]?.directory?.children.keys.map { $0 } ?? []
+        )
+        .union(listed.objects.keys).union(listed.directories)
         for name in names {
             let key = prefix.bytes + name.bytes
             // What a change here is based on stays what it was: its precondition must notice somebody else's change.
@@ -104,7 +106,8 @@ extension VolumeState {
     /// A foreign version. An open file keeps the version it was opened with: the name gets a new node then, as when a
     /// program on this machine had renamed a new file over it.
     private mutating func update(_ node: Node, to object: ObjectSummary) {
-        guard let file = node.file, file.location?.eTag != object.version.eTag || file.location?.key != object.version.key
+        guard let file = node.file,
+            file.location?.eTag != object.version.eTag || file.location?.key != object.version.key
         else { return }
         if file.openCount > 0 {
             notices.append(.entry(node.parent, node.name))

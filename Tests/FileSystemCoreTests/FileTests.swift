@@ -99,7 +99,8 @@ import Testing
         #expect(stored.modified == Timestamp(seconds: -1, nanoseconds: 500_000_000))
         #expect(
             await failure { () async throws(Errno) in
-                try await space.volume.setxattr(inode, Array("user.big".utf8), Array(repeating: 0, count: 2000), .any).value()
+                try await space.volume.setxattr(inode, Array("user.big".utf8), Array(repeating: 0, count: 2000), .any)
+                    .value()
             } == .noSpace)
     }
 

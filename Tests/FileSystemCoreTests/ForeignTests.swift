@@ -27,7 +27,7 @@ import Testing
             let ours = conflicts(space.keys)
             #expect(ours.count == 1 && ours.first?.hasSuffix(").txt") == true)
             #expect(ours.first.map { space.text($0) } == "ours")
-            #expect(try await space.list("") == ([ "a.txt"] + ours).sorted())
+            #expect(try await space.list("") == (["a.txt"] + ours).sorted())
             #expect(try await space.read("a.txt") == "theirs")
         }
     }
@@ -74,7 +74,9 @@ import Testing
         #expect(try await space.read("a") == "theirs")
     }
 
-    @Test("A new file here, a new file elsewhere, and ours renamed or unlinked meanwhile: theirs stays", arguments: [false, true])
+    @Test(
+        "A new file here, a new file elsewhere, and ours renamed or unlinked meanwhile: theirs stays",
+        arguments: [false, true])
     func conflictDuringPut(_ unlinks: Bool) async throws {
         let space = try Space()
         let gate = Gate()

@@ -73,9 +73,11 @@ final class Space: Sendable {
     let volume: Volume
     let notices = Notices()
     let time = TestClock()
+    private let freshness: Duration
     private let directory: TemporaryDirectory
 
     init(cached: Bool = false, freshness: Duration = .seconds(5)) throws {
+        self.freshness = freshness
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         memory = InMemoryObjectStore()
         faulty = FaultyObjectStore(memory)
@@ -87,7 +89,8 @@ final class Space: Sendable {
         let cache =
             cached
             ? try BlockCache(
-                directory: directory.path.appending("cache"), key: nil, limit: 64 << 20, space: "s", logger: quiet) : nil
+                directory: directory.path.appending("cache"), key: nil, limit: 64 << 20, space: "s", logger: quiet)
+            : nil
         volume = Volume(
             options: options, store: faulty, cache: cache,
             staging: try StagedFile.Store(directory: directory.path.appending("staged"), key: nil, logger: quiet),
@@ -107,13 +110,14 @@ final class Space: Sendable {
     var keys: [String] { memory.keys.map { String($0.description.dropFirst(2)) } }
 
     @discardableResult
-    func foreign(_ path: String, _ text: String, type: String = "text/plain", metadata: [String: String] = [:]) -> ETag {
+    func foreign(_ path: String, _ text: String, type: String = "text/plain", metadata: [String: String] = [:]) -> ETag
+    {
         memory.foreignPut(
             Self.key(path), Array(text.utf8), ObjectAttributes(contentType: type, metadata: metadata))
     }
 
     /// Lets what is known become old.
-    func expire() { time.advance(by: .seconds(6)) }
+    func expire() { time.advance(by: freshness + .seconds(1)) }
 
     /// Brings everything due to S3; returns what cannot be brought there.
     @discardableResult
@@ -236,7 +240,9 @@ final class Space: Sendable {
     }
 
     /// A refused answer in S3's words.
-    static func error(_ code: ObjectStoreError.Code) -> ObjectStoreError { ObjectStoreError(code, "refused by the test") }
+    static func error(_ code: ObjectStoreError.Code) -> ObjectStoreError {
+        ObjectStoreError(code, "refused by the test")
+    }
 
     func fail(_ code: ObjectStoreError.Code, _ matches: @escaping @Sendable (StoreCall) -> Bool) {
         faulty.setScript { call, _ in matches(call) ? .failBefore(Self.error(code)) : nil }
@@ -288,7 +294,9 @@ struct File {
     func readAll() async throws(Errno) -> String { String(decoding: try await read(0, 1 << 20), as: UTF8.self) }
 
     func flush() async throws(Errno) { try await space.volume.flush(inode, handle, Space.caller).value() }
-    func release() async { _ = await failure { () async throws(Errno) in try await space.volume.release(inode, handle).value() } }
+    func release() async {
+        _ = await failure { () async throws(Errno) in try await space.volume.release(inode, handle).value() }
+    }
     func close() async throws(Errno) {
         try await flush()
         await release()

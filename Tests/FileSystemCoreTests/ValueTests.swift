@@ -22,10 +22,15 @@ import Testing
     @Test("A conflict's name keeps the extension, stays a name, and differs from the file's")
     func conflictNames() throws {
         let suffix = " (conflict from desk 2026-01-02 03.04.05)"
-        func inserted(_ name: String) throws -> String { try #require(EntryName(Array(name.utf8))).inserting(suffix).description }
+        func inserted(_ name: String) throws -> String {
+            try #require(EntryName(Array(name.utf8))).inserting(suffix).description
+        }
         #expect(try inserted("a.jpg") == "a\(suffix).jpg")
         #expect(try inserted(".profile") == ".profile\(suffix)")
-        for name in [String(repeating: "é", count: 127), "1." + String(repeating: "長", count: 80), String(repeating: "x", count: 255)] {
+        for name in [
+            String(repeating: "é", count: 127), "1." + String(repeating: "長", count: 80),
+            String(repeating: "x", count: 255),
+        ] {
             let made = try inserted(name)
             #expect(made != name && made.utf8.count <= 255 && made.contains("(conflict from desk"))
         }
@@ -79,7 +84,9 @@ import Testing
         var reader = ReadAhead()
         let size: Int64 = 1 << 30
         var ends: [Int64] = []
-        for index in 0..<8 { ends.append(reader.plan(offset: Int64(index) << 17, count: 1 << 17, size: size).upperBound) }
+        for index in 0..<8 {
+            ends.append(reader.plan(offset: Int64(index) << 17, count: 1 << 17, size: size).upperBound)
+        }
         #expect(ends == ends.sorted() && ends[7] - (8 << 17) > ends[1] - (2 << 17))
         let jump = reader.plan(offset: 900 << 20, count: 4096, size: size)
         #expect(jump.lowerBound == 900 << 20 && jump.count == 4096)
@@ -99,7 +106,9 @@ import Testing
         var directory = Base.Directory()
         directory.add(
             ListPage(
-                objects: [try object("s/"), try object("s/a"), try object("s/.."), try object("s/b"), try object("s/x\0")],
+                objects: [
+                    try object("s/"), try object("s/a"), try object("s/.."), try object("s/b"), try object("s/x\0"),
+                ],
                 commonPrefixes: ["s/b/", "s//", "s/\(long)/", "s/./"].map { Array($0.utf8) }, continuation: nil),
             below: prefix)
         directory.settle()
