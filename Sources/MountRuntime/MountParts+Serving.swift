@@ -48,7 +48,8 @@ extension MountParts {
         if case .failure(let error) = outcome.withLock({ $0 }) { throw MountFailure(error) }
         if volume.report().isBlind {
             logger.warning(
-                "This app does not let you list your files (s3:ListBucket is missing): only names you know can be opened")
+                "This app does not let you list your files (s3:ListBucket is missing): only names you know can be opened"
+            )
         }
     }
 
