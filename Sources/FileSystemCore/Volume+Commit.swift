@@ -227,9 +227,15 @@ extension Volume {
             do throws(ObjectStoreError) {
                 try await store.delete(intent.key, precondition, .metadata)
             } catch {
-                // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the next look.
-                if error.code == .preconditionFailed { return update { $0.forgetListing(intent.place.prefix) } }
-                guard error.code == .notFound else { throw error }
+                guard error.code == .preconditionFailed || error.code == .notFound else { throw error }
+                if error.code == .preconditionFailed {
+                    guard let ours = try await ownVersion(intent) else {
+                        // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the
+                        // next look.
+                        return update { $0.forgetListing(intent.place.prefix) }
+                    }
+                    try await store.delete(intent.key, .matches(ours), .metadata)
+                }
             }
         }
         update { state in
@@ -243,14 +249,19 @@ extension Volume {
 
     /// Only the version that was seen or made here is deleted. Nil: there is nothing of ours.
     private func deletePrecondition(_ intent: Intent) async throws(ObjectStoreError) -> Precondition? {
-        let seen = try? look { state throws(Errno) in (state.knownObject(intent.place), state.unanswered[intent.key]) }
-        if let known = seen?.0 { return .matches(known.version.eTag) }
+        let known = try? look { state throws(Errno) in state.knownObject(intent.place) }
+        if let known { return .matches(known.version.eTag) }
         // A directory's marker is nobody's in particular.
         if intent.place.name == nil { return Precondition.none }
-        guard let attempts = seen?.1 else { return nil }
+        return try await ownVersion(intent).map { .matches($0) }
+    }
+
+    /// The version there now, if it came from a write of ours whose answer was lost.
+    private func ownVersion(_ intent: Intent) async throws(ObjectStoreError) -> ETag? {
+        guard let attempts = try? look({ state throws(Errno) in state.unanswered[intent.key] }) else { return nil }
         do throws(ObjectStoreError) {
             let there = try await store.head(intent.key, .metadata)
-            return attempts.contains { $0.made(there) } ? .matches(there.summary.version.eTag) : nil
+            return attempts.contains { $0.made(there) } ? there.summary.version.eTag : nil
         } catch {
             guard error.code == .notFound || error.code == .accessDenied else { throw error }
             return nil
