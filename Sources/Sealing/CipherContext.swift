@@ -13,6 +13,7 @@ final class CipherContext: @unchecked Sendable {
     private static let noncesPerRefill = 64
 
     init(_ key: SealingKey, seals: Bool) {
+        // Not input: libcrypto returns nil only when the process has no memory left.
         guard let context = EVP_CIPHER_CTX_new() else { fatalError("no memory for a cipher") }
         self.context = context
         let done = key.withBytes {

@@ -11,6 +11,7 @@ public struct SHA256: ~Copyable {
 
     public init() {
         guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, Self.algorithm, nil) == 1 else {
+            // Not input: libcrypto fails here only when the process has no memory left.
             fatalError("no memory for a digest")
         }
         self.context = context

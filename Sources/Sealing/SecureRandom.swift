@@ -15,6 +15,7 @@ public enum SecureRandom {
             // OpenSSL counts in Int32.
             let piece = UnsafeMutableRawBufferPointer(rebasing: rest.prefix(1 << 20))
             guard RAND_bytes(piece.baseAddress?.assumingMemoryBound(to: UInt8.self), Int32(piece.count)) == 1 else {
+                // Not input: without the kernel's randomness nothing may be sealed, so nothing may go on.
                 fatalError("no random bytes")
             }
             rest = rest.dropFirst(piece.count)
