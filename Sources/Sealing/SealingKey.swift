@@ -17,7 +17,7 @@ public final class SealingKey: @unchecked Sendable, CustomStringConvertible, Cus
         guard
             let page = mmap(nil, Self.pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
             page != MAP_FAILED
-        // Not input: a page of memory is refused only when there is none left.
+            // Not input: a page of memory is refused only when there is none left.
         else { fatalError("no memory for a key") }
         // Both may be refused (RLIMIT_MEMLOCK); the key then works, a little less hidden.
         _ = mlock(page, Self.pageSize)
