@@ -61,7 +61,7 @@ let package = Package(
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", "CProcess", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
-        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", heap, log, system]),
+        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Sealing", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
         // Layer 4: one mount.
         layer(

@@ -1,3 +1,5 @@
+import Bytes
+import Journal
 import ObjectStore
 
 /// What S3 was last seen to hold: the lowest of the three layers (base, overlay, view).
@@ -14,9 +16,22 @@ struct Base: Sendable {
         var marker: ObjectSummary?
         /// Keys that cannot be shown as names, by reason; counted, never touched.
         var hidden: [ObjectKey: HiddenReason] = [:]
+        /// A complete listing told what is here; else it is only what commits and single questions told.
+        var isListed = false
     }
 
+    /// The prefix of the space: nothing above it is known.
+    private let root: KeyPrefix
     private var directories: [[UInt8]: Directory] = [:]
+    /// What the journal must learn.
+    private var changes = RowBatch()
+
+    init(root: KeyPrefix) { self.root = root }
+
+    mutating func takeChanges() -> RowBatch {
+        defer { changes = RowBatch() }
+        return changes
+    }
 
     /// The object at `name` below `prefix`, as last seen.
     func object(_ prefix: KeyPrefix, _ name: EntryName) -> ObjectSummary? {
@@ -29,14 +44,110 @@ struct Base: Sendable {
 
     var hiddenCount: Int { directories.values.reduce(0) { $0 + $1.hidden.count } }
 
-    mutating func replace(_ prefix: KeyPrefix, with directory: Directory) { directories[prefix.bytes] = directory }
+    /// Takes in a complete listing.
+    mutating func replace(_ prefix: KeyPrefix, with directory: Directory) {
+        let before = directories[prefix.bytes] ?? Directory()
+        directories[prefix.bytes] = directory
+        directories[prefix.bytes]?.isListed = true
+        if !before.isListed { changes.set(RowKind.listed.name(prefix.bytes), []) }
+        if before.marker != directory.marker { note(.marker, prefix.bytes, directory.marker) }
+        for name in before.objects.keys where directory.objects[name] == nil {
+            note(.object, prefix.bytes + name.bytes, nil)
+        }
+        for (name, object) in directory.objects where before.objects[name] != object {
+            note(.object, prefix.bytes + name.bytes, object)
+        }
+        for name in before.directories.subtracting(directory.directories) {
+            changes.remove(RowKind.directory.name(prefix.bytes + name.bytes + [UInt8(ascii: "/")]))
+        }
+        for name in directory.directories.subtracting(before.directories) {
+            changes.set(RowKind.directory.name(prefix.bytes + name.bytes + [UInt8(ascii: "/")]), [])
+        }
+    }
 
     mutating func set(_ prefix: KeyPrefix, _ name: EntryName, to object: ObjectSummary?) {
         directories[prefix.bytes, default: Directory()].objects[name] = object
+        note(.object, prefix.bytes + name.bytes, object)
+        if object != nil { noteDirectory(prefix) }
     }
 
     mutating func setMarker(_ prefix: KeyPrefix, to object: ObjectSummary?) {
         directories[prefix.bytes, default: Directory()].marker = object
+        note(.marker, prefix.bytes, object)
+        if object != nil { noteDirectory(prefix) }
+    }
+
+    // MARK: Taken back from the journal
+
+    /// All directories of which something is known, those above before those below.
+    var prefixes: [KeyPrefix] { directories.keys.sorted { $0.count < $1.count }.compactMap { KeyPrefix($0) } }
+
+    mutating func restore(_ parent: [UInt8], _ name: EntryName, _ object: ObjectSummary?) {
+        directories[parent, default: Directory()].objects[name] = object
+    }
+
+    mutating func restoreMarker(_ prefix: [UInt8], _ object: ObjectSummary?) {
+        directories[prefix, default: Directory()].marker = object
+    }
+
+    mutating func restoreDirectory(_ parent: [UInt8], _ name: EntryName, _ exists: Bool) {
+        if exists {
+            directories[parent, default: Directory()].directories.insert(name)
+        } else {
+            directories[parent]?.directories.remove(name)
+        }
+    }
+
+    mutating func restoreListed(_ prefix: [UInt8], _ isListed: Bool) {
+        directories[prefix, default: Directory()].isListed = isListed
+    }
+
+    /// Everything, for a new log.
+    func allRows() -> RowBatch {
+        var all = Base(root: root)
+        for (bytes, directory) in directories {
+            guard let prefix = KeyPrefix(bytes) else { continue }
+            var known = directory
+            known.isListed = false
+            all.replace(prefix, with: known)
+            if !directory.isListed { all.changes.remove(RowKind.listed.name(bytes)) }
+        }
+        return all.takeChanges()
+    }
+
+    /// A directory is gone from S3, or will be when what is queued is through.
+    mutating func forgetDirectory(_ prefix: KeyPrefix) {
+        guard let (parent, name) = Self.split(prefix.bytes),
+            directories[Array(parent)]?.directories.remove(name) != nil
+        else { return }
+        changes.remove(RowKind.directory.name(prefix.bytes))
+    }
+
+    /// S3 holds something at or below `prefix`, so each directory above it exists.
+    private mutating func noteDirectory(_ prefix: KeyPrefix) {
+        var below = prefix.bytes[...]
+        while below.count > root.bytes.count, let (parent, name) = Self.split(below),
+            directories[Array(parent), default: Directory()].directories.insert(name).inserted
+        {
+            changes.set(RowKind.directory.name(Array(below)), [])
+            below = parent
+        }
+    }
+
+    private mutating func note(_ kind: RowKind, _ name: [UInt8], _ object: ObjectSummary?) {
+        guard let object else { return changes.remove(kind.name(name)) }
+        var writer = ByteWriter()
+        writer.add(object)
+        changes.set(kind.name(name), writer.bytes)
+    }
+
+    /// A prefix as its parent's prefix and its name there; nil without a parent.
+    private static func split(_ prefix: some Collection<UInt8>) -> (parent: ArraySlice<UInt8>, name: EntryName)? {
+        let bytes = Array(prefix)
+        guard let end = bytes.dropLast().lastIndex(of: UInt8(ascii: "/")),
+            let name = EntryName(bytes[(end + 1)...].dropLast())
+        else { return nil }
+        return (bytes[...end], name)
     }
 }
 

@@ -53,6 +53,8 @@ struct Committer: Sendable {
     private var wakeAt: Duration?
     private var runningCount = 0
     private var nextID: UInt64 = 1
+    /// Intents that were added, changed or removed.
+    private var changed: Set<IntentID> = []
 
     init(width: Int = 32) { self.width = width }
 
@@ -73,6 +75,30 @@ struct Committer: Sendable {
 
     func intent(_ id: IntentID) -> Intent? { items[id]?.intent }
 
+    mutating func takeChanged() -> Set<IntentID> {
+        defer { changed = [] }
+        return changed
+    }
+
+    mutating func forget(_ id: IntentID) { changed.insert(id) }
+
+    /// Puts an intent back that an earlier run had queued. Intents come back in the order of their ids, what each requires
+    /// before it; one that requires what is gone requires nothing.
+    mutating func restore(_ intent: Intent) {
+        var intent = intent
+        if let requires = intent.requires {
+            if items[requires] != nil {
+                dependents[requires, default: []].append(intent.id)
+            } else {
+                intent.requires = nil
+            }
+        }
+        nextID = max(nextID, intent.id.value + 1)
+        items[intent.id] = Item(intent: intent, phase: .queued(notBefore: .zero))
+        for key in intent.keys { queues[key, default: []].append(intent.id) }
+        consider(intent.id)
+    }
+
     /// The last trouble that an intent met, while it is still queued.
     func lastError(_ id: IntentID) -> ObjectStoreError? { items[id]?.lastError }
 
@@ -90,6 +116,7 @@ struct Committer: Sendable {
             id: IntentID(value: nextID), kind: kind, key: key, source: source, inode: inode,
             requires: requires, place: place)
         nextID += 1
+        changed.insert(intent.id)
         if let requires, items[requires] != nil { dependents[requires, default: []].append(intent.id) }
         items[intent.id] = Item(intent: intent, phase: .queued(notBefore: now + delay), isHeld: isHeld)
         for key in intent.keys {
@@ -183,6 +210,7 @@ struct Committer: Sendable {
         let old = Set(item.intent.keys)
         item.intent.move(to: key, place)
         items[id] = item
+        changed.insert(id)
         for key in item.intent.keys where !old.contains(key) { queues[key, default: []].append(id) }
         for key in old.subtracting(item.intent.keys) { leave(key, id) }
     }
@@ -198,6 +226,7 @@ struct Committer: Sendable {
                 impossible.append(item.intent)
             } else {
                 items[id]?.intent.requires = new
+                changed.insert(id)
                 dependents[new, default: []].append(id)
             }
         }
@@ -273,6 +302,7 @@ struct Committer: Sendable {
 
     private mutating func remove(_ id: IntentID) {
         guard let item = items.removeValue(forKey: id) else { return }
+        changed.insert(id)
         for key in item.intent.keys { leave(key, id) }
         for other in dependents.removeValue(forKey: id) ?? [] { consider(other) }
     }

@@ -83,6 +83,15 @@ public enum Answer<Value: Sendable>: Sendable {
     case failed(Errno)
     /// To be run in a task of its own. Cancelling that task (the caller was interrupted) ends it with EINTR.
     case later(@Sendable () async throws(Errno) -> Value)
+
+    /// Waits for it.
+    public func value() async throws(Errno) -> Value {
+        switch self {
+        case .ready(let value): return value
+        case .failed(let error): throw error
+        case .later(let work): return try await work()
+        }
+    }
 }
 
 /// Tells the kernel what changed behind its back. Implementations queue and return at once, in order.

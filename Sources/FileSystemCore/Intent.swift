@@ -8,9 +8,9 @@ struct IntentID: Hashable, Comparable, Sendable {
 
 /// One change of the view that S3 does not have yet.
 struct Intent: Sendable {
-    enum Kind: Sendable, Hashable {
+    enum Kind: UInt8, Sendable {
         /// Store the file's contents and attributes, as they are when the turn comes.
-        case put
+        case put = 1
         /// Copy the file's bytes from where they are then to the key.
         case copy
         /// Store changed attributes without sending the bytes again: a copy onto itself.

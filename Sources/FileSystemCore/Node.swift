@@ -117,8 +117,17 @@ struct FileState: Sendable {
     var writerCount = 0
     /// An upload in parts that has begun before the file was closed.
     var streaming: StreamingUpload?
+    /// The file was closed since: the upload ends with what was closed, and takes no later bytes.
+    var isStreamingClosed = false
+    /// The upload that takes what is written now.
+    var openStreaming: StreamingUpload? { isStreamingClosed ? nil : streaming }
     /// True for an object in an archive tier.
     var isArchived = false
+
+    /// What the last close left, and what the last fsync did: what a crash must find, and what a put sends while somebody
+    /// goes on writing. Of no interest once S3 has it.
+    var closed: SettledContents?
+    var synced: SettledContents?
 
     /// The deletion that waits for the last close of an unlinked file.
     var heldDelete: IntentID?
@@ -138,6 +147,25 @@ struct FileState: Sendable {
 
     /// The contents differ from what S3 has.
     var isDirty: Bool { generation != committedGeneration }
+
+    var pendingClose: SettledContents? { closed.flatMap { $0.generation > committedGeneration ? $0 : nil } }
+    var pendingSync: SettledContents? { synced.flatMap { $0.generation > committedGeneration ? $0 : nil } }
+}
+
+/// The contents of a file at a close or an fsync.
+struct SettledContents: Sendable {
+    /// The file's generation then.
+    let generation: UInt64
+    /// Bytes.
+    let size: Int64
+    /// Nil when nothing was staged: an empty file, or bytes that lie elsewhere on S3.
+    let staged: Staged?
+
+    struct Staged: Sendable {
+        let snapshot: StagedFile.Snapshot
+        let name: String
+        let point: StagedFile.Point
+    }
 }
 
 struct DirectoryState: Sendable {

@@ -19,6 +19,18 @@ struct Overlay: Sendable {
 
     init(committer: Committer = Committer()) { self.committer = committer }
 
+    mutating func takeChangedIntents() -> Set<IntentID> { committer.takeChanged() }
+
+    /// Puts an intent back that an earlier run had queued.
+    mutating func restore(_ intent: Intent) {
+        committer.restore(intent)
+        count(intent.key, 1)
+        note(intent.key)
+    }
+
+    /// An intent of an earlier run is not wanted back: the journal forgets it.
+    mutating func forget(_ intent: Intent) { committer.forget(intent.id) }
+
     mutating func takeActions() -> [Committer.Action] {
         defer { actions = [] }
         return actions

@@ -6,6 +6,10 @@ import SystemPackage
 struct Tree: Sendable {
     private(set) var nodes: [InodeNumber: Node] = [:]
     private var nextInode: UInt64
+    /// Nodes that may have changed in what the journal keeps of them.
+    private var touched: Set<InodeNumber> = []
+    /// Staged files that nothing leads to any more: to be removed once the journal says so.
+    private var discarded: [StagedFile] = []
     /// The prefix of the space: the root's key prefix.
     let prefix: KeyPrefix
 
@@ -20,7 +24,35 @@ struct Tree: Sendable {
 
     subscript(_ inode: InodeNumber) -> Node? {
         get { nodes[inode] }
+        _modify {
+            touched.insert(inode)
+            yield &nodes[inode]
+        }
+    }
+
+    /// For what the journal does not keep: counts, times of looking, what is written and neither closed nor synced.
+    subscript(unkept inode: InodeNumber) -> Node? {
+        get { nodes[inode] }
         _modify { yield &nodes[inode] }
+    }
+
+    mutating func touch(_ inode: InodeNumber) { touched.insert(inode) }
+
+    mutating func takeTouched() -> Set<InodeNumber> {
+        defer { touched = [] }
+        return touched
+    }
+
+    mutating func takeDiscarded() -> [StagedFile] {
+        defer { discarded = [] }
+        return discarded
+    }
+
+    /// Puts a node back that an earlier run of the volume had, under its number.
+    mutating func restore(_ node: Node) {
+        nextInode = max(nextInode, node.inode.value + 1)
+        nodes[node.inode] = node
+        nodes[node.parent]?.directory?.children[node.name] = node.inode
     }
 
     func node(_ inode: InodeNumber) throws(Errno) -> Node {
@@ -37,11 +69,13 @@ struct Tree: Sendable {
         nodes[parent]?.directory?.children[name].flatMap { nodes[$0] }
     }
 
+    /// `isKept`: false for what base knows, which the journal has already.
     mutating func add(
-        _ parent: InodeNumber, _ name: EntryName, _ kind: Node.Kind, _ attributes: NodeAttributes
+        _ parent: InodeNumber, _ name: EntryName, _ kind: Node.Kind, _ attributes: NodeAttributes, isKept: Bool = true
     ) -> InodeNumber {
         let inode = InodeNumber(nextInode)
         nextInode += 1
+        if isKept { touched.insert(inode) }
         nodes[inode] = Node(inode: inode, parent: parent, name: name, kind: kind, attributes: attributes)
         nodes[parent]?.directory?.children[name] = inode
         return inode
@@ -50,6 +84,7 @@ struct Tree: Sendable {
     /// Takes the name away. The node stays while the kernel, a handle or a change in the queue holds it.
     mutating func detach(_ inode: InodeNumber) {
         guard let node = nodes[inode], node.isLinked else { return }
+        touched.insert(inode)
         if nodes[node.parent]?.directory?.children[node.name] == inode {
             nodes[node.parent]?.directory?.children[node.name] = nil
         }
@@ -59,6 +94,7 @@ struct Tree: Sendable {
 
     mutating func move(_ inode: InodeNumber, to parent: InodeNumber, _ name: EntryName) {
         guard let node = nodes[inode] else { return }
+        touched.insert(inode)
         if nodes[node.parent]?.directory?.children[node.name] == inode {
             nodes[node.parent]?.directory?.children[node.name] = nil
         }
@@ -79,7 +115,7 @@ struct Tree: Sendable {
             return
         }
         node.file?.streaming?.cancel()
-        node.file?.staged?.discard()
+        if let staged = node.file?.staged { discarded.append(staged) }
         for child in node.directory?.children.values.map({ $0 }) ?? [] { detach(child) }
         nodes[inode] = nil
     }
@@ -88,6 +124,17 @@ struct Tree: Sendable {
     func keyPrefix(_ inode: InodeNumber) -> KeyPrefix? {
         guard let components = components(inode) else { return nil }
         return KeyPrefix(prefix.bytes + components.flatMap { $0.bytes + [UInt8(ascii: "/")] })
+    }
+
+    /// The directory of a key prefix, if the view has it.
+    func inode(of prefix: KeyPrefix) -> InodeNumber? {
+        guard prefix.bytes.starts(with: self.prefix.bytes) else { return nil }
+        var inode = InodeNumber.root
+        for component in prefix.bytes[self.prefix.bytes.count...].split(separator: UInt8(ascii: "/")) {
+            guard let name = EntryName(component), let child = child(inode, name), child.isDirectory else { return nil }
+            inode = child.inode
+        }
+        return inode
     }
 
     /// The key for `name` in `parent`; ENAMETOOLONG when it would be over S3's 1024 bytes, for a directory with the `/` of

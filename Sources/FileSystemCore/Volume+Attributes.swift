@@ -37,22 +37,23 @@ extension Volume {
     ) -> Answer<AttributeReply> {
         do throws(Errno) {
             if let size = changes.size { try resize(inode, to: size) }
-            let (reply, latch) = try change { state throws(Errno) in
-                try state.set(inode, changes, clock.wall(), clock.monotonic())
+            // truncate(2) by name has no close that would publish it.
+            let isPublished = try look { state throws(Errno) in
                 let node = try state.tree.node(inode)
-                let reply = AttributeReply(
-                    attributes: state.shown(node),
-                    timeout: state.remainingFreshness(node, now: clock.monotonic()))
-                // truncate(2) by name has no close that would publish it.
-                guard changes.size != nil, handle == nil, node.isLinked, node.file?.writerCount == 0 else {
-                    return (reply, Latch<Void>?.none)
-                }
-                return (reply, state.latch(try state.enqueuePut(inode, now: clock.monotonic()), now: clock.monotonic()))
+                return changes.size != nil && handle == nil && node.isLinked && node.file?.writerCount == 0
             }
-            guard let latch else { return .ready(reply) }
-            return .later { () async throws(Errno) in
-                try await latch.wait()
-                return reply
+            let closed = isPublished ? try settledContents(inode) : nil
+            let set: @Sendable (inout VolumeState) throws(Errno) -> AttributeReply = { state throws(Errno) in
+                try state.set(inode, changes, self.clock.wall(), self.clock.monotonic())
+                let node = try state.tree.node(inode)
+                return AttributeReply(
+                    attributes: state.shown(node),
+                    timeout: state.remainingFreshness(node, now: self.clock.monotonic()))
+            }
+            guard isPublished else { return kept(set) }
+            return committed { state throws(Errno) in
+                let reply = try set(&state)
+                return (reply, [try state.enqueuePut(inode, closed, now: clock.monotonic())])
             }
         } catch {
             return .failed(error)
@@ -125,10 +126,10 @@ extension Volume {
         _ inode: InodeNumber, _ body: @escaping @Sendable (inout VolumeState) throws(Errno) -> Value
     ) -> Answer<Value> {
         let isKnown = (try? look { state throws(Errno) in state.isStoredKnown(inode) }) ?? true
-        if isKnown { return now(body) }
+        if isKnown { return kept(body) }
         return .later { () async throws(Errno) in
             try await self.learnStored(inode)
-            return try self.change(body)
+            return try await self.kept(body).value()
         }
     }
 

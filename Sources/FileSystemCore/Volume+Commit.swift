@@ -29,7 +29,10 @@ extension Volume {
             state.overlay.finished(intent, result, now: clock.monotonic(), jitter: clock.random())
             if case .failed(let error) = result { state.settle(intent, after: error, clock) }
         }
-        if let inode = intent.inode { adoptAndDrop(inode) }
+        if let inode = intent.inode {
+            releasePoint(inode)
+            adoptAndDrop(inode)
+        }
     }
 
     private func run(_ intent: Intent) async throws(ObjectStoreError) {
@@ -56,6 +59,8 @@ extension Volume {
     struct Draft: Sendable {
         let node: Node
         let file: FileState
+        /// What a close has left, where that is to be sent; else the contents of the moment of sending.
+        let closed: SettledContents?
         let attributes: ObjectAttributes
         let precondition: Precondition
         let context: RequestContext
@@ -78,16 +83,18 @@ extension Volume {
         }
     }
 
-    /// Runs a write. When it ends without an answer, it is kept what it would have left behind.
+    /// Runs a write. What it would leave behind is kept from before it is sent until its answer is known, so that a later
+    /// run recognises it even when this process dies in between.
     private func answered(
         _ key: ObjectKey, _ attempt: Attempt, _ body: () async throws(ObjectStoreError) -> ETag
     ) async throws(ObjectStoreError) -> ETag {
+        update { $0.remember(attempt, at: key) }
         do throws(ObjectStoreError) {
             let eTag = try await body()
-            update { $0.unanswered[key] = nil }
+            update { $0.forgetAttempts(at: key) }
             return eTag
         } catch {
-            if error.isTransient || error.code == .cancelled { update { $0.remember(attempt, at: key) } }
+            if !error.isTransient, error.code != .cancelled { update { $0.forgetLastAttempt(at: key) } }
             throw error
         }
     }
@@ -105,7 +112,10 @@ extension Volume {
                 location, size: draft.file.size, to: key, draft.attributes, draft.precondition, .upload)
         }
         if let streaming = draft.file.streaming {
-            update { $0.tree[draft.node.inode]?.file?.streaming = nil }
+            update { state in
+                state.tree[unkept: draft.node.inode]?.file?.streaming = nil
+                state.tree[unkept: draft.node.inode]?.file?.isStreamingClosed = false
+            }
             if streaming.key != key {
                 streaming.cancel()
             } else if let eTag = try await streaming.finish(contents, draft.precondition) {
@@ -147,9 +157,9 @@ extension Volume {
             ObjectVersion(key: key, eTag: eTag), size: draft.file.size, to: key, wanted, .matches(eTag), .upload)
     }
 
-    private func contents(_ draft: Draft) -> FileContents {
-        FileContents(
-            size: draft.file.size, snapshot: draft.file.staged?.snapshot(), source: source(draft.node), reader: reader)
+    func contents(_ draft: Draft) -> FileContents {
+        let snapshot = draft.closed.map { $0.staged?.snapshot } ?? draft.file.staged?.snapshot()
+        return FileContents(size: draft.file.size, snapshot: snapshot, source: source(draft.node), reader: reader)
     }
 
     /// Makes sure that what the app stored beside the bytes is known before it is written again.
@@ -240,7 +250,7 @@ extension Volume {
         }
         update { state in
             state.setKnown(intent.place, nil)
-            state.unanswered[intent.key] = nil
+            state.forgetAttempts(at: intent.key)
             if let inode = intent.inode, state.tree[inode]?.file?.heldDelete == intent.id {
                 state.tree[inode]?.file?.heldDelete = nil
             }
@@ -316,14 +326,22 @@ struct Attempt: Sendable {
 extension VolumeState {
     /// The state of one moment to be stored at an intent's key. Nil when the node is gone, or nothing is left to do.
     mutating func draft(_ inode: InodeNumber, _ intent: Intent) -> Volume.Draft? {
-        guard let node = tree[inode], let file = node.file, node.isLinked || intent.kind == .copy else { return nil }
+        guard let node = tree[unkept: inode], var file = node.file, node.isLinked || intent.kind == .copy else {
+            return nil
+        }
+        // While somebody writes, what is sent is what was closed.
+        let closed = intent.kind == .put ? file.pendingClose : nil
+        if let closed {
+            file.size = closed.size
+            file.generation = closed.generation
+        }
         if intent.kind == .put, !file.isDirty, file.location?.key == intent.key { return nil }
         var attributes = attributesToStore(node)
         if ContentType.of(node.name) != attributes.contentType, renamesType(node, intent) {
             attributes.contentType = contentType(node)
         }
         return Volume.Draft(
-            node: node, file: file, attributes: attributes, precondition: precondition(intent.place), context: .upload)
+            node: node, file: file, closed: closed, attributes: attributes, precondition: precondition(intent.place), context: .upload)
     }
 
     /// The media type followed from the name before, and does so after.
@@ -374,11 +392,6 @@ extension VolumeState {
         if attributesToStore(node).metadata == draft.attributes.metadata {
             tree[inode]?.attributes.isDirty = false
         }
-    }
-
-    mutating func remember(_ attempt: Attempt, at key: ObjectKey) {
-        unanswered[key, default: []].append(attempt)
-        if (unanswered[key]?.count ?? 0) > Attempt.limit { unanswered[key]?.removeFirst() }
     }
 
     /// Nil when the directory is gone, or needs no marker any more.

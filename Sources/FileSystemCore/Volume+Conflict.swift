@@ -50,7 +50,7 @@ extension Volume {
             return false
         }
         update { state in
-            state.unanswered[intent.key] = nil
+            state.forgetAttempts(at: intent.key)
             state.setKnown(intent.place, theirs)
             guard own.inode == intent.inode, state.tree[own.inode]?.file != nil else { return }
             // It has the same bytes wherever this file is unchanged.
@@ -79,8 +79,7 @@ extension Volume {
         guard intent.kind == .put, let inode = intent.inode, let draft = update({ $0.draft(inode, intent) }),
             draft.node.linkTarget == nil, draft.file.size == theirs.size
         else { return nil }
-        let contents = FileContents(
-            size: draft.file.size, snapshot: draft.file.staged?.snapshot(), source: source(draft.node), reader: reader)
+        let contents = contents(draft)
         for offset in stride(from: Int64(0), to: theirs.size, by: Int(Self.step)) {
             let range = offset..<min(offset + Self.step, theirs.size)
             guard try await isEqual(contents, theirs.version, range) else { return nil }

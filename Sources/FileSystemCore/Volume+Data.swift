@@ -41,11 +41,7 @@ extension Volume {
     ) async throws(Errno) -> [ByteSlice] {
         let identity = try look { state throws(Errno) in try state.tree.node(inode).file?.identity }
         guard error == .staleNFSFileHandle, let source, identity != source.identity else { throw error }
-        switch read(inode, handle, offset: plan.range.lowerBound, count: plan.range.count) {
-        case .ready(let slices): return slices
-        case .failed(let error): throw error
-        case .later(let work): return try await work()
-        }
+        return try await read(inode, handle, offset: plan.range.lowerBound, count: plan.range.count).value()
     }
 
     /// Reads a changed file: its own bytes, zeros, and what is unchanged from its base.
@@ -130,13 +126,13 @@ extension Volume {
                 return file
             }
             if let staged = file.staged { return staged }
-            let made = try staging.create(baseSize: file.size)
+            let made = try journal.staging.create(baseSize: file.size)
             let kept = try change { state throws(Errno) -> StagedFile? in
                 guard let now = try state.tree.node(inode).file else { throw .isDirectory }
                 if let staged = now.staged { return staged }
                 // A foreign version may have come in between: then the base is another.
                 guard now.identity == file.identity, now.size == file.size else { return nil }
-                state.tree[inode]?.file?.staged = made
+                state.tree[unkept: inode]?.file?.staged = made
                 return made
             }
             if kept !== made { made.discard() }
@@ -166,7 +162,7 @@ extension Volume {
                 // After the last close the staged bytes may go at any moment.
                 guard state.tree[inode]?.file?.staged === staged else { return (false, nil) }
                 try state.noteResize(inode, to: size, clock.wall())
-                return (true, state.tree[inode]?.file?.streaming)
+                return (true, state.tree[unkept: inode]?.file?.openStreaming)
             }
             streaming?.noteWrite(size..<Int64.max)
         }
@@ -192,7 +188,7 @@ extension Volume {
                 try staged.zero(range, growing: mode == zero)
                 let streaming = try change { state throws(Errno) in
                     try state.noteResize(inode, to: staged.size, clock.wall())
-                    return state.tree[inode]?.file?.streaming
+                    return state.tree[unkept: inode]?.file?.openStreaming
                 }
                 streaming?.noteWrite(range)
             default:
@@ -286,23 +282,23 @@ extension VolumeState {
         _ inode: InodeNumber, _ range: Range<Int64>, _ now: Timestamp, clearsSetID: Bool
     ) throws(Errno) -> StreamingUpload? {
         guard let file = try tree.node(inode).file else { throw .isDirectory }
-        tree[inode]?.file?.size = max(file.size, range.upperBound)
+        tree[unkept: inode]?.file?.size = max(file.size, range.upperBound)
         noteContents(inode, now)
-        if clearsSetID { tree[inode]?.attributes.clearSetID() }
-        return file.streaming
+        if clearsSetID { tree[unkept: inode]?.attributes.clearSetID() }
+        return file.openStreaming
     }
 
     mutating func noteResize(_ inode: InodeNumber, to size: Int64, _ now: Timestamp) throws(Errno) {
         _ = try tree.node(inode)
-        tree[inode]?.file?.size = size
+        tree[unkept: inode]?.file?.size = size
         noteContents(inode, now)
     }
 
     private mutating func noteContents(_ inode: InodeNumber, _ now: Timestamp) {
-        tree[inode]?.file?.generation += 1
-        tree[inode]?.attributes.modified = now
-        tree[inode]?.attributes.changed = now
-        tree[inode]?.attributes.hasExplicitTime = false
-        tree[inode]?.attributes.overridden.insert(.time)
+        tree[unkept: inode]?.file?.generation += 1
+        tree[unkept: inode]?.attributes.modified = now
+        tree[unkept: inode]?.attributes.changed = now
+        tree[unkept: inode]?.attributes.hasExplicitTime = false
+        tree[unkept: inode]?.attributes.overridden.insert(.time)
     }
 }

@@ -54,7 +54,8 @@ extension Volume {
     }
 
     public func fsyncdir(_ inode: InodeNumber, _ handle: FileHandle) -> Answer<Void> {
-        committed { state throws(Errno) in
+        if options.durability == .local { return syncJournal() }
+        return committed { state throws(Errno) in
             guard let prefix = state.tree.keyPrefix(inode) else { return ((), []) }
             // The deletion of a file that is still open waits for its last close.
             let here = state.overlay.committer.intents.filter { $0.intent.place.prefix == prefix && !$0.isHeld }

@@ -26,11 +26,7 @@ extension Volume {
                     if error == .interrupted { throw error }
                 }
                 if try await self.becameLink(inode) { throw .staleNFSFileHandle }
-                switch self.openKnown(inode, flags, caller) {
-                case .ready(let opened): return opened
-                case .failed(let error): throw error
-                case .later(let work): return try await work()
-                }
+                return try await self.openKnown(inode, flags, caller).value()
             }
         } catch {
             return .failed(error)
@@ -117,22 +113,9 @@ extension Volume {
         }
     }
 
-    public func fsync(_ inode: InodeNumber, _ handle: FileHandle, dataOnly: Bool) -> Answer<Void> { publish(inode) }
-
-    /// Queues the contents, if they changed, and waits until S3 has them.
-    private func publish(_ inode: InodeNumber) -> Answer<Void> {
-        committed { state throws(Errno) in
-            let node = try state.tree.node(inode)
-            guard node.isLinked, let file = node.file else { return ((), []) }
-            if file.isDirty { return ((), [try state.enqueuePut(inode, now: clock.monotonic())]) }
-            let key = try state.tree.key(inode)
-            let queued = state.overlay.committer.intents(for: key).filter { $0.intent.inode == inode }
-            return ((), queued.map(\.intent.id))
-        }
-    }
-
     public func release(_ inode: InodeNumber, _ handle: FileHandle) -> Answer<Void> {
         let released = update { state in state.close(handle, clock.monotonic()) }
+        if released?.isUnpublished == true { publishRest(inode) }
         if let pinned = released?.pinned { cache?.unpin(pinned) }
         if released?.isSettled == true { adoptAndDrop(inode) }
         return .ready(())
@@ -211,24 +194,36 @@ extension VolumeState {
         let keep = file.pages != nil && file.pages == file.identity
         let handle = newHandle()
         handles[handle] = OpenFile(inode: inode, mayWrite: mayWrite, pid: caller.pid, pinned: file.identity)
-        tree[inode]?.file?.openCount += 1
-        if mayWrite { tree[inode]?.file?.writerCount += 1 }
-        tree[inode]?.file?.pages = file.identity
+        tree[unkept: inode]?.file?.openCount += 1
+        if mayWrite { tree[unkept: inode]?.file?.writerCount += 1 }
+        tree[unkept: inode]?.file?.pages = file.identity
         return (Opened(handle: handle, keepCache: keep), file.identity)
     }
 
-    /// Ends a handle. What its writer left unpublished (a mapping written after the last close, a close whose descriptor
-    /// was still held elsewhere) is queued now. `isSettled`: nobody has the file open, and S3 has it.
-    mutating func close(_ handle: FileHandle, _ now: Duration) -> (pinned: ObjectVersion?, isSettled: Bool)? {
+    /// What is left after a handle was closed.
+    struct Released {
+        let pinned: ObjectVersion?
+        /// Nobody writes any more, and something was written that no close has published: a mapping written after the
+        /// last close, or a close whose descriptor was still held elsewhere.
+        var isUnpublished = false
+        /// Nobody has the file open, and S3 has it.
+        var isSettled = false
+    }
+
+    /// Ends a handle.
+    mutating func close(_ handle: FileHandle, _ now: Duration) -> Released? {
         guard let open = handles.removeValue(forKey: handle) else { return nil }
-        tree[open.inode]?.file?.openCount -= 1
-        if open.mayWrite { tree[open.inode]?.file?.writerCount -= 1 }
-        guard let node = tree[open.inode], let file = node.file else { return (open.pinned, false) }
-        if node.isLinked, file.isDirty, file.writerCount == 0 { _ = try? enqueuePut(open.inode, now: now) }
+        tree[unkept: open.inode]?.file?.openCount -= 1
+        if open.mayWrite { tree[unkept: open.inode]?.file?.writerCount -= 1 }
+        guard let node = tree[unkept: open.inode], let file = node.file else { return Released(pinned: open.pinned) }
         if !node.isLinked, file.openCount == 0 {
             if let held = file.heldDelete { overlay.release(held, now: now) }
             tree.removeIfUnused(open.inode)
         }
-        return (open.pinned, file.openCount == 0 && !file.isDirty && file.staged != nil)
+        return Released(
+            pinned: open.pinned,
+            isUnpublished: open.mayWrite && node.isLinked && file.writerCount == 0 && file.isDirty
+                && file.closed?.generation != file.generation,
+            isSettled: file.openCount == 0 && !file.isDirty && file.staged != nil)
     }
 }

@@ -30,7 +30,7 @@ extension Volume {
     }
 
     public func mkdir(_ parent: InodeNumber, _ name: FileName, mode: UInt32, _ caller: Caller) -> Answer<Entry> {
-        now { state throws(Errno) in
+        kept { state throws(Errno) in
             let name = try state.freeName(parent, name)
             _ = try state.tree.key(parent, name, isDirectory: true)
             var attributes = state.newAttributes(parent, mode: mode, caller, clock.wall())
@@ -52,7 +52,7 @@ extension Volume {
         }
         return committed { state throws(Errno) in
             let inode = try state.addFile(parent, name, mode: mode, caller, clock.wall())
-            let id = try state.enqueuePut(inode, now: clock.monotonic())
+            let id = try state.enqueuePut(inode, state.wholeContents(inode), now: clock.monotonic())
             return (try state.entry(inode, now: clock.monotonic()), [id])
         }
     }
@@ -65,7 +65,7 @@ extension Volume {
             state.tree[inode]?.linkTarget = target
             state.tree[inode]?.file?.size = Int64(target.count)
             state.tree[inode]?.attributes.permissions = 0o777
-            let id = try state.enqueuePut(inode, now: clock.monotonic())
+            let id = try state.enqueuePut(inode, state.wholeContents(inode), now: clock.monotonic())
             return (try state.entry(inode, now: clock.monotonic()), [id])
         }
     }
@@ -105,11 +105,7 @@ extension Volume {
                     return node.inode
                 }
                 try await self.load(inode)
-                switch self.removeDirectory(parent, name) {
-                case .ready: return
-                case .failed(let error): throw error
-                case .later(let work): try await work()
-                }
+                try await self.removeDirectory(parent, name).value()
             }
         } catch {
             return .failed(error)
@@ -124,6 +120,7 @@ extension Volume {
             let id = state.removeMarker(node, clock.monotonic())
             if let prefix = state.tree.keyPrefix(node.inode), let key = ObjectKey(prefix.bytes) {
                 state.overlay.note(key)
+                state.base.forgetDirectory(prefix)
             }
             state.tree.detach(node.inode)
             state.noteChildren(of: parent, clock.wall())

@@ -24,11 +24,7 @@ extension Volume {
             if trees.isEmpty { return work() }
             return .later { () async throws(Errno) in
                 for inode in trees { try await self.loadTree(inode) }
-                switch work() {
-                case .ready: return
-                case .failed(let error): throw error
-                case .later(let wait): try await wait()
-                }
+                try await work().value()
             }
         } catch {
             return .failed(error)
@@ -137,6 +133,7 @@ extension VolumeState {
             before.append((inode, key, place))
         }
         let old = (node.parent, node.name)
+        if node.isDirectory, let prefix = tree.keyPrefix(node.inode) { base.forgetDirectory(prefix) }
         tree.move(node.inode, to: parent, name)
         // Every key must still be short enough, or nothing moves.
         do throws(Errno) {
@@ -160,6 +157,7 @@ extension VolumeState {
         let key = try tree.key(inode)
         guard let node = tree[inode], let file = node.file, let place = place(node) else { return [] }
         var puts: [Intent] = []
+        var copy: Intent?
         var mayExist = knownObject(oldPlace) != nil || unanswered[oldKey] != nil
         for (intent, isRunning) in overlay.committer.intents(for: oldKey) where intent.inode == inode {
             if isRunning {
@@ -169,7 +167,7 @@ extension VolumeState {
             } else if intent.kind == .metadata {
                 _ = overlay.drop(intent)
             } else if intent.kind == .copy {
-                mayExist = true
+                if mayFollow(intent) { copy = intent } else { mayExist = true }
             }
         }
         overlay.note(oldKey)
@@ -179,11 +177,17 @@ extension VolumeState {
         if !puts.isEmpty || (!hasClean && file.isDirty && file.writerCount == 0) {
             // It names the old key too, so that the old bytes are deleted only when the new ones are stored.
             let id = overlay.add(
-                .put, key: key, source: mayExist ? oldKey : nil, inode: inode, place: place, replacing: puts, now: now)
+                .put, key: key, source: mayExist ? oldKey : nil, inode: inode, place: place,
+                replacing: puts + (copy.map { [$0] } ?? []), now: now, delay: quietTime)
             for put in puts { pass(put.id, to: id) }
             ids.append(id)
         } else if hasClean {
-            ids.append(overlay.add(.copy, key: key, source: oldKey, inode: inode, place: place, now: now))
+            // A copy that has not begun goes straight to the newest name.
+            let id = overlay.add(
+                .copy, key: key, source: copy?.source ?? oldKey, inode: inode, place: place,
+                replacing: copy.map { [$0] } ?? [], now: now, delay: quietTime)
+            if let copy { pass(copy.id, to: id) }
+            ids.append(id)
         }
         if mayExist {
             ids.append(
@@ -191,6 +195,15 @@ extension VolumeState {
                     .delete, key: oldKey, inode: nil, place: oldPlace, requires: ids.first, now: now))
         }
         return ids
+    }
+
+    /// True when nothing but the deletion of its source waits for a copy at the source: another change of that name, made
+    /// after the copy, must not come before it.
+    private func mayFollow(_ copy: Intent) -> Bool {
+        guard let source = copy.source else { return false }
+        return overlay.committer.intents(for: source).allSatisfy { other, _ in
+            other.id <= copy.id || (other.kind == .delete && other.requires == copy.id)
+        }
     }
 
     private mutating func moveMarker(

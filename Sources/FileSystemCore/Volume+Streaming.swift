@@ -13,12 +13,13 @@ extension Volume {
         let streaming: StreamingUpload? = update { state in
             // Only a new file, or one that was emptied: of an old one most parts may stay as they are.
             guard let node = state.tree[inode], let file = node.file, file.streaming == nil, node.isLinked,
+                file.pendingClose == nil,
                 file.size == end, file.baseSize == 0 || file.location == nil, let key = try? state.tree.key(inode)
             else { return nil }
             var attributes = state.attributesToStore(node)
             if !node.attributes.hasExplicitTime { attributes.metadata["mtime"] = nil }
             let streaming = StreamingUpload(store: store, budget: budget, key: key, attributes: attributes)
-            state.tree[inode]?.file?.streaming = streaming
+            state.tree[unkept: inode]?.file?.streaming = streaming
             return streaming
         }
         if let streaming { pump(inode, streaming) }
@@ -28,7 +29,7 @@ extension Volume {
     func pump(_ inode: InodeNumber, _ streaming: StreamingUpload) {
         while true {
             let file = try? look { state throws(Errno) -> FileState? in
-                guard let file = state.tree[inode]?.file, file.streaming === streaming else { return nil }
+                guard let file = state.tree[unkept: inode]?.file, file.openStreaming === streaming else { return nil }
                 return file
             }
             guard let file, let staged = file.staged, let claim = streaming.claim(size: file.size) else { return }

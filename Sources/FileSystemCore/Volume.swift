@@ -3,6 +3,7 @@ import Bytes
 import Journal
 import Logging
 import ObjectStore
+import Sealing
 import Synchronization
 import SystemPackage
 
@@ -15,7 +16,7 @@ public final class Volume: FileSystem {
     let options: VolumeOptions
     let store: any ObjectStore
     let cache: BlockCache?
-    let staging: StagedFile.Store
+    let journal: SpaceJournal
     let clock: VolumeClock
     let logger: Logger
     let writers: any WriterCensus
@@ -26,20 +27,35 @@ public final class Volume: FileSystem {
     /// Guards everything that changes. Lock order: this before nothing; a staged file's and a window's own lock are never
     /// taken while it is held.
     private let state: Mutex<VolumeState>
+    /// Why the journal could not take the last change; nil while it can. Guards only itself.
+    private let journalFailure = Mutex<Errno?>(nil)
     private let notifier = Mutex<(any KernelNotifier)?>(nil)
 
+    /// Opens the space's journal and goes on from what it holds: what S3 was last seen to hold, and what was changed here
+    /// and is not on S3 yet. Nothing is sent before `start`.
+    ///
     /// - Parameters:
     ///   - cache: Nil when this disk cannot keep a cache: everything is then read through.
-    ///   - staging: Where changed bytes wait for their upload.
+    ///   - journal: The directory of the space's journal, which this volume has alone while it lives.
+    ///   - key: What the journal is sealed with; without one it is only checked.
     ///   - writers: Tells whether a file's last writer is closing it.
     public init(
-        options: VolumeOptions, store: any ObjectStore, cache: BlockCache?, staging: StagedFile.Store,
-        clock: VolumeClock = .system, writers: any WriterCensus = ProcessDescriptors(), logger: Logger
-    ) {
+        options: VolumeOptions, store: any ObjectStore, cache: BlockCache?, journal directory: FilePath,
+        key: SealingKey?, clock: VolumeClock = .system, writers: any WriterCensus = ProcessDescriptors(),
+        logger: Logger
+    ) throws(JournalUnavailable) {
+        var recovery = VolumeRecovery(root: options.prefix)
+        journal = try SpaceJournal(directory: directory, key: key, logger: logger) { recovery.take($0, $1) }
+        if recovery.unreadable > 0 {
+            logger.error(
+                "Some of the journal could not be read", metadata: ["rows": "\(recovery.unreadable)"])
+        }
+        let staged = recovery.openStaged(journal.staging, logger)
+        var restored = VolumeState(options: options, now: clock.wall())
+        recovery.restore(to: &restored, staged)
         self.options = options
         self.store = store
         self.cache = cache
-        self.staging = staging
         self.clock = clock
         self.writers = writers
         self.logger = logger
@@ -50,9 +66,12 @@ public final class Volume: FileSystem {
             store: store, cache: cache, memoryLimit: options.memory / 2, isDown: { network.isDown },
             noteUnreachable: { unreachable.value?.noteUnreachable() })
         budget = MemoryBudget(limit: Int(options.memory / 2))
-        state = Mutex(VolumeState(options: options, now: clock.wall()))
+        state = Mutex(restored)
         unreachable.value = self
     }
+
+    /// Begins to send what is queued.
+    public func start() { update { $0.overlay.tick(now: clock.monotonic()) } }
 
     public func attach(_ notifier: any KernelNotifier) { self.notifier.withLock { $0 = notifier } }
 
@@ -63,23 +82,85 @@ public final class Volume: FileSystem {
         try state.withLock { state throws(Errno) in try body(state) }
     }
 
-    /// Changes the state, then does what the change asks for: runs intents, wakes waiters, tells the kernel.
+    /// Changes the state, then does what the change asks for: brings what a crash must find to the journal, runs intents,
+    /// wakes waiters, tells the kernel. In that order: nothing is sent or forgotten before the journal says so.
     @discardableResult
     func change<Value: Sendable>(_ body: (inout VolumeState) throws(Errno) -> Value) throws(Errno) -> Value {
-        var actions: [Committer.Action] = []
-        var notices: [VolumeState.Notice] = []
-        defer {
-            for action in actions { perform(action) }
-            tell(notices)
-        }
+        var outcome = Outcome()
+        defer { finish(outcome) }
         return try state.withLock { state throws(Errno) in
-            defer {
-                actions = state.overlay.takeActions()
-                notices = state.notices
-                state.notices = []
-            }
+            defer { outcome = take(&state) }
             return try body(&state)
         }
+    }
+
+    /// What a change leaves to be done when the lock is let go.
+    private struct Outcome {
+        var actions: [Committer.Action] = []
+        var notices: [VolumeState.Notice] = []
+        var discarded: [StagedFile] = []
+        var isJournalled = false
+    }
+
+    private func take(_ state: inout VolumeState) -> Outcome {
+        let rows = state.takeRows()
+        // Under the lock, so that the journal has the changes in their order.
+        journal.rows.enqueue(rows)
+        defer { state.notices = [] }
+        return Outcome(
+            actions: state.overlay.takeActions(), notices: state.notices, discarded: state.tree.takeDiscarded(),
+            isJournalled: !rows.isEmpty)
+    }
+
+    private func finish(_ outcome: Outcome) {
+        let isKept = !outcome.isJournalled || flushJournal()
+        // While the journal speaks of a staged file, that stays; the next start removes what is left over.
+        if isKept { for staged in outcome.discarded { staged.discard() } }
+        for action in outcome.actions { perform(action) }
+        tell(outcome.notices)
+    }
+
+    /// Brings the journal to the kernel. False when the disk refuses it; what was refused is tried again with the next.
+    private func flushJournal() -> Bool {
+        do throws(Errno) {
+            try journal.rows.flush()
+            let former = journalFailure.withLock { failure in
+                defer { failure = nil }
+                return failure
+            }
+            if former != nil { logger.notice("Changes can be kept on this disk again") }
+            if journal.rows.isWorthRewriting { rewriteJournal() }
+            return true
+        } catch {
+            let isNew = journalFailure.withLock { failure in
+                defer { failure = error }
+                return failure == nil
+            }
+            if isNew {
+                logger.error(
+                    "Changes cannot be kept on this disk: make room in state_dir", metadata: ["reason": "\(error)"])
+            }
+            return false
+        }
+    }
+
+    func rewriteJournal() {
+        update { state in
+            // The base may be large: a copy costs nothing until one of the two changes, and is read outside the lock.
+            let (base, overlay) = (state.base, state.overlayRows())
+            journal.rows.enqueueRewrite {
+                var rows = base.allRows()
+                rows.append(overlay)
+                return rows
+            }
+        }
+        _ = flushJournal()
+    }
+
+    /// Throws while the journal cannot take changes: nothing more is promised then.
+    func checkJournal() throws(Errno) {
+        guard journalFailure.withLock({ $0 }) != nil, !flushJournal() else { return }
+        throw journalFailure.withLock { $0 } ?? .noSpace
     }
 
     /// As `change`, for what cannot fail.
@@ -123,16 +204,33 @@ public final class Volume: FileSystem {
 
     // MARK: Shapes of answers
 
+    /// A change that waits for nothing but the journal.
+    func kept<Value: Sendable>(_ body: (inout VolumeState) throws(Errno) -> Value) -> Answer<Value> {
+        do throws(Errno) {
+            try checkJournal()
+            let value = try change(body)
+            try checkJournal()
+            return .ready(value)
+        } catch {
+            return .failed(error)
+        }
+    }
+
     /// An answer that memory can give.
     func now<Value: Sendable>(_ body: (inout VolumeState) throws(Errno) -> Value) -> Answer<Value> {
         do throws(Errno) { return .ready(try change(body)) } catch { return .failed(error) }
     }
 
-    /// A change of the view that is made at once, and an answer that waits until S3 has what `body` queued.
+    /// A change of the view that is made at once. The answer waits until S3 has what `body` queued where that is promised,
+    /// and else only for the journal.
     func committed<Value: Sendable>(
         _ body: (inout VolumeState) throws(Errno) -> (Value, [IntentID])
     ) -> Answer<Value> {
+        if options.durability == .local {
+            return kept { state throws(Errno) in try body(&state).0 }
+        }
         do throws(Errno) {
+            try checkJournal()
             let (value, latches) = try change { state throws(Errno) in
                 let (value, ids) = try body(&state)
                 return (value, ids.map { state.latch($0, now: clock.monotonic()) })
@@ -144,17 +242,6 @@ public final class Volume: FileSystem {
             }
         } catch {
             return .failed(error)
-        }
-    }
-
-    /// As `committed`, from within a task.
-    func commitNow<Value: Sendable>(
-        _ body: (inout VolumeState) throws(Errno) -> (Value, [IntentID])
-    ) async throws(Errno) -> Value {
-        switch committed(body) {
-        case .ready(let value): return value
-        case .failed(let error): throw error
-        case .later(let work): return try await work()
         }
     }
 

@@ -1,5 +1,13 @@
 import ObjectStore
 
+/// What a program may rely on once a call has returned (docs/SEMANTICS.md §3).
+public enum Durability: String, Sendable {
+    /// It outlives this process; after fsync also a power cut. S3 follows.
+    case local
+    /// S3 has it.
+    case remote
+}
+
 /// How a volume behaves; fixed while it is mounted.
 public struct VolumeOptions: Sendable {
     /// The key prefix of the space.
@@ -16,6 +24,10 @@ public struct VolumeOptions: Sendable {
     public var quota: UInt64 = 1 << 50
     /// Bytes for what is being fetched and sent.
     public var memory: Int64 = 128 << 20
+    public var durability = Durability.local
+    /// How long a closed file waits for the next change before it is sent: a save that writes a temporary name and
+    /// renames it is one upload of the final name.
+    public var quietTime: Duration = .seconds(1)
     /// In the names of conflict files.
     public var hostName = "localhost"
 

@@ -88,13 +88,13 @@ extension VolumeState {
     private mutating func addDirectory(_ parent: InodeNumber, _ name: EntryName) {
         let time = tree[.root]?.attributes.modified ?? Timestamp(seconds: 0)
         let attributes = Self.attributes(options, isDirectory: true, modified: time)
-        changed(parent, tree.add(parent, name, .directory(DirectoryState()), attributes))
+        changed(parent, tree.add(parent, name, .directory(DirectoryState()), attributes, isKept: false))
     }
 
     private mutating func addFile(_ parent: InodeNumber, _ name: EntryName, _ object: ObjectSummary) {
         let attributes = Self.attributes(
             options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
-        changed(parent, tree.add(parent, name, .file(FileState(clean: object)), attributes))
+        changed(parent, tree.add(parent, name, .file(FileState(clean: object)), attributes, isKept: false))
     }
 
     /// A name that the kernel may hold as missing has come.

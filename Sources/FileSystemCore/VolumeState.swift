@@ -6,15 +6,19 @@ import SystemPackage
 /// No method here does I/O, waits or calls out; what is to be done outside the lock is collected in `overlay.actions`
 /// and `notices` and done by `Volume.change`.
 struct VolumeState: Sendable {
-    var base = Base()
+    var base: Base
     var overlay = Overlay()
     var tree: Tree
     var handles: [FileHandle: OpenFile] = [:]
     var streams: [FileHandle: DirectoryStream] = [:]
     /// Who waits for which intent.
     var latches: [IntentID: [Latch<Void>]] = [:]
-    /// Writes that ended without an answer, the last few of each key: whether S3 has what they sent is not known.
-    var unanswered: [ObjectKey: [Attempt]] = [:]
+    /// Writes without an answer, the last few of each key: whether S3 has what they sent is not known.
+    private(set) var unanswered: [ObjectKey: [Attempt]] = [:]
+    /// Keys whose attempts have changed.
+    private var changedAttempts: Set<ObjectKey> = []
+    /// Nodes that stand in the journal.
+    private var keptNodes: Set<InodeNumber> = []
     /// Listings under way, by directory.
     var loads: [InodeNumber: Latch<Void>] = [:]
     /// What the kernel must be told.
@@ -27,6 +31,7 @@ struct VolumeState: Sendable {
 
     init(options: VolumeOptions, now: Timestamp) {
         self.options = options
+        base = Base(root: options.prefix)
         tree = Tree(
             prefix: options.prefix,
             rootAttributes: Self.attributes(options, isDirectory: true, modified: now))
@@ -66,6 +71,45 @@ struct VolumeState: Sendable {
             gid: options.gid, accessed: modified, modified: modified, changed: modified)
     }
 
+    // MARK: What the journal keeps
+
+    /// A write is about to be sent, or has ended without an answer.
+    mutating func remember(_ attempt: Attempt, at key: ObjectKey) {
+        unanswered[key, default: []].append(attempt)
+        if (unanswered[key]?.count ?? 0) > Attempt.limit { unanswered[key]?.removeFirst() }
+        changedAttempts.insert(key)
+    }
+
+    /// It is known what S3 has at `key`.
+    mutating func forgetAttempts(at key: ObjectKey) {
+        if unanswered.removeValue(forKey: key) != nil { changedAttempts.insert(key) }
+    }
+
+    /// The newest attempt had no effect: S3 said so.
+    mutating func forgetLastAttempt(at key: ObjectKey) {
+        guard unanswered[key] != nil else { return }
+        unanswered[key]?.removeLast()
+        if unanswered[key]?.isEmpty == true { unanswered[key] = nil }
+        changedAttempts.insert(key)
+    }
+
+    mutating func restore(_ attempts: [Attempt], at key: ObjectKey) { unanswered[key] = attempts }
+
+    mutating func takeChangedAttempts() -> Set<ObjectKey> {
+        defer { changedAttempts = [] }
+        return changedAttempts
+    }
+
+    func isNodeKept(_ inode: InodeNumber) -> Bool { keptNodes.contains(inode) }
+    mutating func noteKeptNode(_ inode: InodeNumber) { keptNodes.insert(inode) }
+    mutating func forgetKeptNode(_ inode: InodeNumber) -> Bool { keptNodes.remove(inode) != nil }
+
+    /// For a new log, in which only what is needed is to stand.
+    mutating func forgetKeptNodes() -> Set<InodeNumber> {
+        defer { keptNodes = [] }
+        return keptNodes
+    }
+
     // MARK: Answers
 
     func shown(_ node: Node) -> FileAttributes {
@@ -80,7 +124,7 @@ struct VolumeState: Sendable {
     /// The answer for a node, counted as a lookup. Timeouts are what is left of `freshness`.
     mutating func entry(_ inode: InodeNumber, now: Duration) throws(Errno) -> Entry {
         let node = try tree.node(inode)
-        tree[inode]?.lookupCount += 1
+        tree[unkept: inode]?.lookupCount += 1
         let timeout = remainingFreshness(node, now: now)
         return Entry(attributes: shown(node), entryTimeout: timeout, attributeTimeout: timeout)
     }
@@ -156,8 +200,12 @@ struct VolumeState: Sendable {
         if let waiting = latches.removeValue(forKey: old) { latches[new, default: []] += waiting }
     }
 
-    /// Queues the file's contents, once: a put that has not begun takes the newest anyway.
-    mutating func enqueuePut(_ inode: InodeNumber, now: Duration) throws(Errno) -> IntentID {
+    /// Queues the contents that a close has left, once: a put that has not begun takes the newest. Without `closed` it
+    /// takes the contents of its moment.
+    mutating func enqueuePut(
+        _ inode: InodeNumber, _ closed: SettledContents?, now: Duration
+    ) throws(Errno) -> IntentID {
+        if let closed { noteClosed(inode, closed) }
         let node = try tree.node(inode)
         let key = try tree.key(inode)
         guard let place = place(node) else { throw .staleNFSFileHandle }
@@ -165,7 +213,25 @@ struct VolumeState: Sendable {
             if intent.kind == .put { return intent.id }
             if intent.kind == .metadata { _ = overlay.drop(intent) }
         }
-        return overlay.add(.put, key: key, inode: inode, place: place, now: now)
+        // What is half sent is not worth waiting with.
+        let delay = node.file?.streaming == nil ? quietTime : .zero
+        return overlay.add(.put, key: key, inode: inode, place: place, now: now, delay: delay)
+    }
+
+    /// How long a change of contents or name waits for the next one.
+    var quietTime: Duration { options.durability == .local ? options.quietTime : .zero }
+
+    private mutating func noteClosed(_ inode: InodeNumber, _ closed: SettledContents) {
+        guard let file = tree[inode]?.file, (file.closed?.generation ?? 0) <= closed.generation else { return }
+        if file.isStreamingClosed, file.closed?.generation != closed.generation {
+            // It was sending what is replaced now.
+            file.streaming?.cancel()
+            tree[inode]?.file?.streaming = nil
+            tree[inode]?.file?.isStreamingClosed = false
+        } else if file.streaming != nil {
+            tree[inode]?.file?.isStreamingClosed = true
+        }
+        tree[inode]?.file?.closed = closed
     }
 
     /// Queues changed attributes. They wait a moment for the next change, unless contents are on their way anyway.

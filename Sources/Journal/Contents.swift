@@ -57,6 +57,8 @@ struct Contents: Sendable {
             baseEnd = min(baseEnd, record.offset)
             size = record.offset
             generation += 1
+        case .rows, .rowsContinued:
+            preconditionFailure("rows are not a file's contents")
         }
     }
 

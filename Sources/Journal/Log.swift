@@ -8,32 +8,52 @@ import SystemPackage
 ///
 /// The head, 128 bytes:
 ///
-///     0   8  "cgfslog1"
+///     0   8  "cgfslog1" for a staged file, "cgfsrow1" for rows
 ///     8  32  salt, random: the key of this log's records is derived from it
 ///     40  8  size of the base version in bytes, little-endian
 ///     48  8  1 when records are sealed, 0 when only checked, little-endian
 ///     56 28  seal of the bytes before it; zeros to the end
 final class Log: Sendable {
+    /// What a log is for. One of one form does not open as another, whatever its key.
+    enum Form: String, Sendable {
+        case stagedFile = "cgfslog1"
+        case rows = "cgfsrow1"
+
+        var magic: [UInt8] { Array(rawValue.utf8) }
+        var purpose: [UInt8] {
+            switch self {
+            case .stagedFile: Array("cognitofs staged file".utf8)
+            case .rows: Array("cognitofs rows".utf8)
+            }
+        }
+    }
+
     static let headByteCount = 128
-    private static let magic = Array("cgfslog1".utf8)
     private static let sealOffset = 56
 
     let file: OpenFile
     let baseSize: Int64
+    private let form: Form
     private let salt: [UInt8]
     private let blockGuard: BlockGuard
 
-    private init(_ file: OpenFile, salt: [UInt8], baseSize: Int64, _ key: SealingKey?) {
+    private init(_ file: OpenFile, _ form: Form, salt: [UInt8], baseSize: Int64, _ key: SealingKey?) {
         self.file = file
+        self.form = form
         self.salt = salt
         self.baseSize = baseSize
-        blockGuard = BlockGuard(key: key, purpose: Array("cognitofs staged file".utf8) + salt)
+        blockGuard = BlockGuard(key: key, purpose: form.purpose + salt)
     }
 
+    /// Tells this log from any other, also from its own compactions.
+    var identifier: UInt64 { salt.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+
     /// Makes an empty log. The name is not durable before its directory is synced.
-    static func create(_ path: FilePath, baseSize: Int64, _ key: SealingKey?) throws(Errno) -> Log {
+    static func create(
+        _ path: FilePath, _ form: Form, baseSize: Int64 = 0, _ key: SealingKey?
+    ) throws(Errno) -> Log {
         let file = try OpenFile(path, O_RDWR | O_CREAT | O_EXCL)
-        let log = Log(file, salt: SecureRandom.bytes(32), baseSize: baseSize, key)
+        let log = Log(file, form, salt: SecureRandom.bytes(32), baseSize: baseSize, key)
         do throws(Errno) {
             try log.writeHead(isSealed: key != nil)
         } catch {
@@ -44,20 +64,20 @@ final class Log: Sendable {
     }
 
     /// Opens a log that was left; `.ioError` when its head is not one that this key sealed.
-    static func open(_ path: FilePath, _ key: SealingKey?) throws(Errno) -> Log {
+    static func open(_ path: FilePath, _ form: Form, _ key: SealingKey?) throws(Errno) -> Log {
         let file = try OpenFile(path, O_RDWR)
         var head = [UInt8](repeating: 0, count: headByteCount)
         let count = try read(file, into: &head)
         let baseSize = head.withUnsafeBytes {
             Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 40, as: Int64.self))
         }
-        let log = Log(file, salt: Array(head[8..<40]), baseSize: baseSize, key)
+        let log = Log(file, form, salt: Array(head[8..<40]), baseSize: baseSize, key)
         let isWhole = head.withUnsafeMutableBytes { head in
             log.blockGuard.open(
                 .init(start: nil, count: 0), seal: Seal(loading: .init(rebasing: head[sealOffset...])),
                 additionalData: .init(rebasing: head[..<sealOffset]), into: .init(start: nil, count: 0))
         }
-        guard count == headByteCount, head.starts(with: magic), isWhole, baseSize >= 0,
+        guard count == headByteCount, head.starts(with: form.magic), isWhole, baseSize >= 0,
             head[48] == (key == nil ? 0 : 1)
         else { throw .ioError }
         return log
@@ -71,7 +91,7 @@ final class Log: Sendable {
     }
 
     private func writeHead(isSealed: Bool) throws(Errno) {
-        var head = Self.magic + salt + [UInt8](repeating: 0, count: Self.headByteCount - 40)
+        var head = form.magic + salt + [UInt8](repeating: 0, count: Self.headByteCount - 40)
         let result: Result<Void, Errno> = head.withUnsafeMutableBytes { head in
             head.storeBytes(of: baseSize.littleEndian, toByteOffset: 40, as: Int64.self)
             head.storeBytes(of: isSealed ? 1 : 0, toByteOffset: 48, as: UInt8.self)

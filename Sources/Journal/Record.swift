@@ -6,7 +6,7 @@
 ///     16  8  offset in the file; for `size` the new size
 ///     24  8  length: of the payload, or of the range of zeros
 ///     32 28  seal; 4 zeros
-///     64     payload, 1 to 65,536 bytes (data only)
+///     64     payload, 1 to 65,536 bytes (data and rows only)
 ///
 /// Numbers are little-endian. The seal covers the payload, the first 32 bytes and the log's salt, so a record cannot be
 /// changed, moved within its log, or taken from another log.
@@ -14,6 +14,8 @@ struct Record: Hashable, Sendable {
     enum Kind: UInt8, Sendable {
         case data = 1
         case zeros, size
+        /// The end of a batch of rows, and what stands before it (`RowLog`).
+        case rows, rowsContinued
     }
 
     static let headByteCount = 64
@@ -28,7 +30,12 @@ struct Record: Hashable, Sendable {
     var offset: Int64
     var length: Int64
 
-    var payloadCount: Int { kind == .data ? Int(length) : 0 }
+    var payloadCount: Int {
+        switch kind {
+        case .data, .rows, .rowsContinued: Int(length)
+        case .zeros, .size: 0
+        }
+    }
     var byteCount: Int { Self.headByteCount + payloadCount }
 
     init(_ kind: Kind, sequence: UInt64, offset: Int64, length: Int64) {
@@ -48,7 +55,7 @@ struct Record: Hashable, Sendable {
         self.init(kind, sequence: UInt64(bitPattern: number(8)), offset: number(16), length: number(24))
         let isSound =
             switch kind {
-            case .data: (1...Int64(Self.payloadLimit)).contains(length)
+            case .data, .rows, .rowsContinued: (1...Int64(Self.payloadLimit)).contains(length)
             case .zeros: length > 0
             case .size: length == 0
             }

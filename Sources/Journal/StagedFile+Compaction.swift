@@ -10,7 +10,8 @@ extension StagedFile {
     /// Rewrites the log when more than half of it is dead. The write that led here stands in the log already, so a
     /// failure is no failure of the write: the old log goes on, and the next try waits until it has grown by half.
     func compactIfWorthwhile(_ writer: inout LogWriter) {
-        guard writer.end > writer.compactionThreshold, contents.withLock({ $0.map.stagedCount }) < writer.end / 2 else {
+        // A recovery that is to end at a point needs the records up to it.
+        guard writer.heldPoint == nil, writer.end > writer.compactionThreshold, contents.withLock({ $0.map.stagedCount }) < writer.end / 2 else {
             return
         }
         do throws(Errno) {
@@ -68,7 +69,7 @@ private struct LogCopy: ~Copyable {
     init(of old: Contents, to path: FilePath, _ store: StagedFile.Store) throws(Errno) {
         self.old = old
         self.store = store
-        contents = Contents(try Log.create(path, baseSize: old.log.baseSize, store.key))
+        contents = Contents(try Log.create(path, .stagedFile, baseSize: old.log.baseSize, store.key))
     }
 
     mutating func run() throws(Errno) {

@@ -3,26 +3,38 @@ import Logging
 import SystemPackage
 
 extension StagedFile.Store {
-    /// Opens a log that an earlier process left (one of `leftovers()`), with all that stands in it whole. The log is cut
-    /// after its last good record: what a crash tore there had not been synced.
+    /// Opens a log that an earlier process left, with all that stands in it whole. The log is cut after its last good
+    /// record: what a crash tore there had not been synced.
     ///
-    /// `.ioError` when it is no log that this store's key sealed; the file is left alone.
-    public func recover(_ path: FilePath) throws(Errno) -> StagedFile {
-        let log = try Log.open(path, key)
+    /// `point`: where to stop; what was written after it goes too. A log that was compacted since the point was noted is
+    /// read to its end, which is the same contents. `mark`: an earlier point, whose contents are given besides; nil when
+    /// they can't be told from the rest any more. `.ioError` when it is no log that this store's key sealed, or ends
+    /// before the point; the file is left alone then.
+    public func recover(
+        _ name: String, upTo point: StagedFile.Point? = nil, marking mark: StagedFile.Point? = nil
+    ) throws(Errno) -> (file: StagedFile, marked: StagedFile.Snapshot?) {
+        let path = directory.appending(name)
+        let log = try Log.open(path, .stagedFile, key)
         let fileSize = try log.file.status().size
-        var replay = LogReplay(log)
+        let limit = point.flatMap { $0.log == log.identifier ? $0.sequence : nil }
+        let marked = mark.flatMap { $0.log == log.identifier ? $0.sequence : nil }
+        var replay = LogReplay(log, limit: limit, mark: marked)
         try pool.withBuffer { (buffer) throws(Errno) in try replay.run(buffer) }
+        if let limit, replay.sequence < limit { throw .ioError }
         let dropped = fileSize - replay.end
         if dropped > 0 {
-            logger.warning(
-                "A staged file's log ended in an incomplete record, which was cut off",
-                metadata: ["path": "\(path)", "bytes": "\(dropped)"])
+            if limit == nil {
+                logger.warning(
+                    "A staged file's log ended in an incomplete record, which was cut off",
+                    metadata: ["path": "\(path)", "bytes": "\(dropped)"])
+            }
             try log.file.truncate(to: replay.end)
         }
         var writer = LogWriter()
         writer.end = replay.end
         writer.sequence = replay.sequence
-        return StagedFile(path, self, replay.contents, writer, droppedByteCount: dropped)
+        let file = StagedFile(path, self, replay.contents, writer, droppedByteCount: dropped)
+        return (file, replay.marked.map { StagedFile.Snapshot(contents: $0, store: self) })
     }
 }
 
@@ -32,9 +44,16 @@ private struct LogReplay {
     private(set) var contents: Contents
     private(set) var end = Int64(Log.headByteCount)
     private(set) var sequence: UInt64 = 1
+    /// The contents before the record number `mark`.
+    private(set) var marked: Contents?
+    private let limit: UInt64
+    private let mark: UInt64?
 
-    init(_ log: Log) {
+    /// Stops before the record number `limit`.
+    init(_ log: Log, limit: UInt64?, mark: UInt64?) {
         self.log = log
+        self.limit = limit ?? .max
+        self.mark = mark
         contents = Contents(log)
     }
 
@@ -51,8 +70,9 @@ private struct LogReplay {
     /// Takes over the records that are whole within `bytes`, which begin at `end`; returns how many bytes they are.
     private mutating func take(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
         var used = 0
+        if mark == sequence { marked = contents }
         while let record = Record(loading: .init(rebasing: bytes[used...])), record.sequence == sequence,
-            used + record.byteCount <= bytes.count
+            sequence < limit, record.kind != .rows, record.kind != .rowsContinued, used + record.byteCount <= bytes.count
         {
             let sealed = UnsafeMutableRawBufferPointer(rebasing: bytes[used..<used + record.byteCount])
             let body = UnsafeMutableRawBufferPointer(rebasing: sealed[Record.headByteCount...])
@@ -60,6 +80,7 @@ private struct LogReplay {
             contents.apply(record, at: end + Int64(used))
             used += record.byteCount
             sequence += 1
+            if mark == sequence { marked = contents }
         }
         return used
     }

@@ -10,6 +10,8 @@ struct LogWriter: Sendable {
     /// number only tells the order.
     var sequence: UInt64 = 1
     var isDiscarded = false
+    /// Somebody has noted a point of this log, to which a recovery has to come back.
+    var heldPoint: StagedFile.Point?
     /// The directory was synced since the log got its name.
     var isNameDurable = false
     /// fdatasync failed, so the kernel may have dropped what it had promised to write.

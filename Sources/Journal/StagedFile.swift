@@ -62,6 +62,42 @@ public final class StagedFile: Sendable {
         }
     }
 
+    /// A place in a log: what stood before it is what the file held at one moment.
+    public struct Point: Hashable, Sendable {
+        /// Which log; another one after a compaction.
+        public var log: UInt64
+        /// The number of the first record after the point.
+        public var sequence: UInt64
+
+        public init(log: UInt64, sequence: UInt64) {
+            self.log = log
+            self.sequence = sequence
+        }
+    }
+
+    /// The contents as they are now, and the point in the log to which a recovery can come back. All bytes are with the
+    /// kernel when this returns, so that they survive this process; after a power cut only what was synced is there.
+    /// The records up to the point are kept until `releasePoint` or the next call. `mayCompact`: nobody wants to come back
+    /// to the former point.
+    public func settle(mayCompact: Bool) throws(Errno) -> (snapshot: Snapshot, point: Point) {
+        try locked { (writer) throws(Errno) in
+            try flushTail(&writer)
+            if mayCompact {
+                writer.heldPoint = nil
+                compactIfWorthwhile(&writer)
+            }
+            let contents = contents.withLock { $0 }
+            let point = Point(log: contents.log.identifier, sequence: writer.sequence)
+            writer.heldPoint = point
+            return (Snapshot(contents: contents, store: store), point)
+        }
+    }
+
+    /// Nobody wants to come back to `point` any more. Changes nothing when a later call of `settle` has given another.
+    public func release(_ point: Point) {
+        writer.withLock { if $0.heldPoint == point { $0.heldPoint = nil } }
+    }
+
     /// Covers `range` (cut at `size`) without gaps, in order. Answers SEEK_DATA and SEEK_HOLE too.
     public func extents(_ range: Range<Int64>) -> [Extent] { contents.withLock { $0.extents(range) } }
 

@@ -11,6 +11,7 @@ extension MountParts {
     /// Mounts, answers until unmounted, and stays until S3 has everything or `drain` is over. Returns the exit code.
     func serve(isForeground: Bool, ready: @escaping @Sendable () -> Void) throws(MountFailure) -> Int32 {
         try lookFirst()
+        volume.start()
         let target = MountControl(self)
         let server = try ControlServer(mountPoint: mountPoint, in: control, target: target)
         defer { server.stop() }
@@ -63,7 +64,7 @@ extension MountParts {
         let left = volume.report().changes
         guard !left.isEmpty else { return 0 }
         logger.error(
-            "Unmounted before S3 had everything; these changes are lost",
+            "Unmounted before S3 had everything; the next mount goes on with these changes",
             metadata: ["files": "\(left.map(\.path).prefix(20).joined(separator: ", "))"])
         return 75
     }

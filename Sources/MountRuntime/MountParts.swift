@@ -43,12 +43,11 @@ final class MountParts: Sendable {
         let spaceID = settings.s3Endpoint + "\n" + settings.bucket + "\n" + prefix.description
         cache = Self.openCache(settings, paths, key, spaceID, logger)
         do {
-            let staging = try StagedFile.Store(directory: FilePath(paths.journal), key: key, logger: logger)
-            Self.removeLeftovers(staging, logger)
-            volume = Volume(
-                options: Self.options(settings, prefix), store: store, cache: cache, staging: staging, logger: logger)
+            volume = try Volume(
+                options: Self.options(settings, prefix), store: store, cache: cache,
+                journal: Self.journal(paths, spaceID), key: key, logger: logger)
         } catch {
-            throw MountFailure(.disk, "\(error)")
+            throw MountFailure(error.reason == .inUse ? .temporary : .disk, "\(error)")
         }
         control = try ControlSocketDirectory.usable(
             ControlSocketDirectory.candidates(environment: environment, stateRoot: paths.stateRoot))
@@ -124,16 +123,10 @@ final class MountParts: Sendable {
         }
     }
 
-    /// Bytes whose programs were told that they are not on S3, or never closed: nothing promised is in them.
-    private static func removeLeftovers(_ staging: StagedFile.Store, _ logger: Logger) {
-        do {
-            for path in try staging.leftovers() {
-                unlink(path.string)
-                logger.notice("Removed changes that a killed mount had not stored", metadata: ["file": "\(path)"])
-            }
-        } catch {
-            logger.warning("Old staged files could not be removed", metadata: ["reason": "\(error)"])
-        }
+    /// Each space has a journal of its own. Its folder's name tells nothing of whose it is.
+    private static func journal(_ paths: StatePaths, _ space: String) -> FilePath {
+        let digest = SHA256.hash(Array(space.utf8))
+        return FilePath(paths.journal).appending(Hex.encode(Array(digest.prefix(16))))
     }
 
     private static func options(_ settings: MountSettings, _ prefix: KeyPrefix) -> VolumeOptions {
@@ -143,6 +136,7 @@ final class MountParts: Sendable {
             options.filePermissions = 0o666 & ~umask
             options.directoryPermissions = 0o777 & ~umask
         }
+        options.durability = settings.durability == .local ? .local : .remote
         options.freshness = .seconds(settings.freshness)
         if settings.quota > 0 { options.quota = UInt64(settings.quota) }
         options.memory = settings.memory

@@ -2,7 +2,7 @@
 ///
 /// `mount.example.conf` explains each with its default and unit; a test keeps the two the same.
 public struct MountSettings: Sendable, Equatable {
-    public enum Durability: String, Sendable, CaseIterable { case remote }
+    public enum Durability: String, Sendable, CaseIterable { case local, remote }
     public enum CredentialsKind: String, Sendable, CaseIterable { case cognito, environment }
 
     // [app]: the Cognito and S3 of the app. Empty where a mount does without (credentials from the environment).
@@ -25,7 +25,7 @@ public struct MountSettings: Sendable, Equatable {
     public var credentials = CredentialsKind.cognito
 
     // [mount]
-    public var durability = Durability.remote
+    public var durability = Durability.local
     /// Seconds that a listing may be old.
     public var freshness: Double = 5
     /// Permission bits taken away from files and directories without stored ones; nil: 0600 and 0700.

@@ -107,7 +107,8 @@ extension Setting {
                 MountSettings.Durability.allCases.map(\.rawValue),
                 get: { $0.durability.rawValue },
                 set: { settings, word in MountSettings.Durability(rawValue: word).map { settings.durability = $0 } }),
-            "When close and fsync return: \"remote\" is when S3 has the bytes."),
+            "When close and fsync return: \"local\" is when this disk has the bytes, which go to S3 in the background; "
+                + "\"remote\" is when S3 has them."),
         Setting(
             .mount, "freshness", .seconds(\.freshness, 0...86_400),
             "How old a listing may be before S3 is asked again."),

@@ -11,14 +11,6 @@ import SystemPackage
 @testable import FileSystemCore
 
 extension Answer {
-    func value() async throws(Errno) -> Value {
-        switch self {
-        case .ready(let value): return value
-        case .failed(let error): throw error
-        case .later(let work): return try await work()
-        }
-    }
-
     /// True for an answer that needed nobody else.
     var isReady: Bool { if case .ready = self { true } else { false } }
 }
@@ -76,26 +68,50 @@ final class Space: Sendable {
     private let freshness: Duration
     private let directory: TemporaryDirectory
 
-    init(cached: Bool = false, freshness: Duration = .seconds(5)) throws {
+    /// `after`: the same space after the process of that one was killed; its journal is as it stands on the disk.
+    init(
+        cached: Bool = false, freshness: Duration = .seconds(5), _ durability: Durability = .remote,
+        quietTime: Duration = .zero, after killed: Space? = nil
+    ) throws {
         self.freshness = freshness
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        memory = InMemoryObjectStore()
+        memory = killed?.memory ?? InMemoryObjectStore()
         faulty = FaultyObjectStore(memory)
         directory = try TemporaryDirectory()
+        if let killed {
+            try Self.copy(killed.directory.path.appending("journal"), to: directory.path.appending("journal"))
+        }
         guard let prefix = KeyPrefix("s/") else { throw Errno.invalidArgument }
         var options = VolumeOptions(prefix: prefix, uid: 1000, gid: 1000)
         options.freshness = freshness
+        options.durability = durability
+        options.quietTime = quietTime
         options.hostName = "desk"
         let cache =
             cached
             ? try BlockCache(
                 directory: directory.path.appending("cache"), key: nil, limit: 64 << 20, space: "s", logger: quiet)
             : nil
-        volume = Volume(
+        volume = try Volume(
             options: options, store: faulty, cache: cache,
-            staging: try StagedFile.Store(directory: directory.path.appending("staged"), key: nil, logger: quiet),
+            journal: directory.path.appending("journal"), key: nil,
             clock: time.clock, writers: NoOtherWriter(), logger: quiet)
         volume.attach(notices)
+    }
+
+    private static func copy(_ source: FilePath, to target: FilePath) throws(Errno) {
+        try Directory.create(target)
+        for name in try Directory.names(source) {
+            let (from, to) = (source.appending(name), target.appending(name))
+            if (try? Directory.names(from)) != nil {
+                try copy(from, to: to)
+                continue
+            }
+            let file = try OpenFile(from, O_RDONLY)
+            let buffer = ByteBuffer(capacity: Int(try file.status().size))
+            _ = try file.read(at: 0, into: buffer.writable)
+            try OpenFile(to, O_RDWR | O_CREAT).write(UnsafeRawBufferPointer(buffer.writable), at: 0)
+        }
     }
 
     // MARK: S3's side

@@ -25,6 +25,11 @@ func makeStore(_ directory: TemporaryDirectory, key: SealingKey?) throws -> Stag
     try StagedFile.Store(directory: directory.path, key: key, logger: quiet)
 }
 
+extension StagedFile.Store {
+    /// As after a restart.
+    func recover(_ path: FilePath) throws(Errno) -> StagedFile { try recover(path.lastComponent?.string ?? "").file }
+}
+
 /// Repeatable randomness: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
 struct Seeded: RandomNumberGenerator {
     private var state: UInt64

@@ -1,0 +1,26 @@
+import ObjectStore
+
+/// What the journal keeps of a volume, by the first byte of a row's name. The rest of the name says of what.
+///
+/// Base (loss costs a listing): `object`, `marker`, `directory`, `listed`. Overlay (never lost): `intent`, `node`,
+/// `attempts`.
+enum RowKind: UInt8, Sendable {
+    /// + key: an object, as last seen.
+    case object = 0x6F
+    /// + prefix: the marker of a directory, as last seen.
+    case marker = 0x6D
+    /// + prefix: a directory that S3 has, as its parent's listing or a commit told. No value.
+    case directory = 0x64
+    /// + prefix: a directory that was listed completely. No value.
+    case listed = 0x6C
+    /// + intent id: a change that S3 does not have yet.
+    case intent = 0x69
+    /// + inode number: a node whose state is not S3's, or a directory above such a one.
+    case node = 0x6E
+    /// + key: writes that were begun and whose answer has not come.
+    case attempts = 0x61
+
+    func name(_ bytes: [UInt8]) -> [UInt8] { [rawValue] + bytes }
+
+    func name(_ number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { [rawValue] + Array($0) } }
+}

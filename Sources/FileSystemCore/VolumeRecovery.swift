@@ -1,0 +1,244 @@
+import Bytes
+import Journal
+import Logging
+import ObjectStore
+import SystemPackage
+
+/// What an earlier run of a volume left in the journal, on its way back into a `VolumeState`.
+struct VolumeRecovery {
+    private var base: Base
+    private var intents: [IntentID: Intent] = [:]
+    private var nodes: [InodeNumber: NodeRow] = [:]
+    private var attempts: [ObjectKey: [Attempt]] = [:]
+    /// Rows that could not be read.
+    private(set) var unreadable = 0
+
+    init(root: KeyPrefix) { base = Base(root: root) }
+
+    // MARK: Rows
+
+    /// Takes one row of the log; a later one replaces an earlier of the same name.
+    mutating func take(_ name: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>?) {
+        do throws(ByteReader.Malformed) {
+            guard let first = name.first, let kind = RowKind(rawValue: first) else { throw ByteReader.Malformed() }
+            try take(kind, Array(name.dropFirst()), value)
+        } catch {
+            unreadable += 1
+        }
+    }
+
+    private mutating func take(
+        _ kind: RowKind, _ name: [UInt8], _ value: ArraySlice<UInt8>?
+    ) throws(ByteReader.Malformed) {
+        var reader = ByteReader(value ?? [])
+        switch kind {
+        case .object, .marker, .directory, .listed:
+            try base.restore(kind, name, value)
+        case .intent:
+            let id = IntentID(value: try Self.number(name))
+            intents[id] = value == nil ? nil : try reader.intent(id)
+        case .node:
+            nodes[InodeNumber(try Self.number(name))] = value == nil ? nil : try NodeRow(&reader)
+        case .attempts:
+            guard let key = ObjectKey(name) else { throw ByteReader.Malformed() }
+            guard value != nil else { return attempts[key] = nil }
+            var list: [Attempt] = []
+            for _ in 0..<(try reader.number(UInt32.self)) { list.append(try reader.attempt()) }
+            attempts[key] = list
+        }
+    }
+
+    private static func number(_ name: [UInt8]) throws(ByteReader.Malformed) -> UInt64 {
+        guard name.count == 8 else { throw ByteReader.Malformed() }
+        return name.reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    // MARK: Staged files
+
+    /// A staged file that rows speak of, opened.
+    struct Staged {
+        var file: StagedFile
+        /// What its last close left.
+        var closed: SettledContents?
+        /// What an fsync after that did.
+        var synced: SettledContents?
+    }
+
+    /// Opens what is staged and removes what no row speaks of: a file whose writer neither closed nor synced it.
+    func openStaged(_ store: StagedFile.Store, _ logger: Logger) -> [InodeNumber: Staged] {
+        var found: [InodeNumber: Staged] = [:]
+        var kept: Set<String> = []
+        for (inode, row) in nodes {
+            // Newest first: after a power cut only an older one may be whole.
+            let candidates = [row.file?.closed, row.file?.synced].compactMap { $0 }.filter { $0.staged != nil }
+                .sorted { $0.generation > $1.generation }
+            kept.formUnion(candidates.compactMap { $0.staged?.name })
+            found[inode] = candidates.lazy.compactMap { Self.open($0, row.file?.closed, store) }.first
+            if found[inode] == nil, !candidates.isEmpty {
+                logger.error(
+                    "Changed bytes could not be read back; the file is shown as S3 has it",
+                    metadata: ["file": "\(row.name)", "staged": "\(candidates[0].staged?.name ?? "")"])
+            }
+        }
+        do throws(Errno) {
+            try store.removeLeftovers(except: kept)
+        } catch {
+            logger.warning("Old staged files could not be removed", metadata: ["reason": "\(error)"])
+        }
+        return found
+    }
+
+    /// Nil when the log does not reach to what is wanted.
+    private static func open(
+        _ wanted: NodeRow.Contents, _ closed: NodeRow.Contents?, _ store: StagedFile.Store
+    ) -> Staged? {
+        guard let place = wanted.staged else { return nil }
+        // Contents that were synced and not closed are not for publishing: what was closed before them is.
+        let older = closed.flatMap { $0.generation < wanted.generation ? $0 : nil }
+        do throws(Errno) {
+            let (file, marked) = try store.recover(place.name, upTo: place.point, marking: older?.staged?.point)
+            let (snapshot, point) = try file.settle(mayCompact: older == nil)
+            let newest = SettledContents(
+                generation: wanted.generation, size: wanted.size,
+                staged: .init(snapshot: snapshot, name: place.name, point: point))
+            guard let older else {
+                let isClosed = closed != nil
+                return Staged(file: file, closed: isClosed ? newest : nil, synced: isClosed ? nil : newest)
+            }
+            guard let mark = older.staged?.point else {
+                let empty = SettledContents(generation: older.generation, size: older.size, staged: nil)
+                return Staged(file: file, closed: empty, synced: newest)
+            }
+            guard let marked else { return Staged(file: file, closed: newest) }
+            let before = SettledContents(
+                generation: older.generation, size: older.size,
+                staged: .init(snapshot: marked, name: place.name, point: mark))
+            return Staged(file: file, closed: before, synced: newest)
+        } catch {
+            return nil
+        }
+    }
+
+    // MARK: State
+
+    /// Puts everything into a new state.
+    consuming func restore(to state: inout VolumeState, _ staged: [InodeNumber: Staged]) {
+        var given = Set<InodeNumber>()
+        for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
+            restore(inode, row, staged[inode], &given, &state)
+        }
+        for (_, intent) in intents.sorted(by: { $0.key < $1.key }) { state.restore(intent) }
+        for (key, list) in attempts { state.restore(list, at: key) }
+        state.adopt(base)
+    }
+
+    /// Puts a node into the tree, its directories first.
+    private func restore(
+        _ inode: InodeNumber, _ row: NodeRow, _ staged: Staged?, _ given: inout Set<InodeNumber>,
+        _ state: inout VolumeState
+    ) {
+        guard given.insert(inode).inserted else { return }
+        if row.parent != .root, let parent = nodes[row.parent] {
+            restore(row.parent, parent, nil, &given, &state)
+        }
+        // A directory that the journal should have and has not: what was in it is shown at the top rather than lost.
+        let parent = state.tree[unkept: row.parent]?.isDirectory == true ? row.parent : InodeNumber.root
+        guard let kind = Self.kind(row, staged) else { return }
+        var node = Node(inode: inode, parent: parent, name: row.name, kind: kind, attributes: row.attributes)
+        if let taken = state.tree.child(parent, node.name), taken.inode != inode {
+            node.name = node.name.inserting(" (recovered \(inode.value))")
+        }
+        state.tree.restore(node)
+        state.noteKeptNode(inode)
+    }
+
+    /// Nil for a file of which nothing is left: it was new, and what was staged of it did not survive.
+    private static func kind(_ row: NodeRow, _ staged: Staged?) -> Node.Kind? {
+        guard let kept = row.file else { return .directory(DirectoryState()) }
+        var file = FileState(size: kept.baseSize)
+        file.baseSize = kept.baseSize
+        file.location = kept.location
+        file.identity = kept.identity
+        if let staged {
+            file.staged = staged.file
+            file.closed = staged.closed
+            file.synced = staged.synced
+        } else if let closed = kept.closed, closed.staged == nil {
+            file.closed = SettledContents(generation: closed.generation, size: closed.size, staged: nil)
+        } else if kept.location == nil {
+            return nil
+        }
+        if let newest = file.synced ?? file.closed {
+            file.size = newest.size
+            file.generation = newest.generation
+        }
+        return row.linkTarget.map { .symbolicLink(file, target: $0) } ?? .file(file)
+    }
+}
+
+extension Base {
+    /// Takes a row back.
+    mutating func restore(
+        _ kind: RowKind, _ name: [UInt8], _ value: ArraySlice<UInt8>?
+    ) throws(ByteReader.Malformed) {
+        var reader = ByteReader(value ?? [])
+        switch kind {
+        case .object:
+            guard let key = ObjectKey(name), let (parent, last) = Self.place(name) else { throw ByteReader.Malformed() }
+            restore(parent, last, value == nil ? nil : try reader.object(key))
+        case .marker:
+            guard let key = ObjectKey(name) else { throw ByteReader.Malformed() }
+            restoreMarker(name, value == nil ? nil : try reader.object(key))
+        case .directory:
+            guard let (parent, last) = Self.place(Array(name.dropLast())) else { throw ByteReader.Malformed() }
+            restoreDirectory(parent, last, value != nil)
+        case .listed: restoreListed(name, value != nil)
+        case .intent, .node, .attempts: throw ByteReader.Malformed()
+        }
+    }
+
+    private static func place(_ key: [UInt8]) -> (parent: [UInt8], name: EntryName)? {
+        let start = key.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0
+        return EntryName(key[start...]).map { (Array(key[..<start]), $0) }
+    }
+}
+
+extension VolumeState {
+    mutating func restore(_ intent: Intent) {
+        // What was to be stored of a node that is gone is nothing any more.
+        let needsNode = [.put, .copy, .metadata, .marker].contains(intent.kind)
+        if needsNode, intent.inode.flatMap({ tree[unkept: $0] }) == nil {
+            overlay.forget(intent)
+        } else {
+            overlay.restore(intent)
+        }
+    }
+
+    /// Shows what S3 was last seen to hold, where nothing was changed here.
+    mutating func adopt(_ known: Base) {
+        base = known
+        for prefix in known.prefixes {
+            guard let inode = tree.inode(of: prefix), let directory = known.directory(prefix) else { continue }
+            tree[unkept: inode]?.directory?.hasMarker = directory.marker != nil
+            for (name, object) in directory.objects { recall(inode, prefix, name, object) }
+            for name in directory.directories { recall(inode, prefix, name, nil) }
+            // Known, and to be asked for again as soon as somebody looks.
+            if directory.isListed { tree[unkept: inode]?.directory?.listedAt = .seconds(-1_000_000_000) }
+        }
+    }
+
+    /// One name that S3 had; nil for a directory.
+    private mutating func recall(
+        _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, _ object: ObjectSummary?
+    ) {
+        let key = prefix.bytes + name.bytes
+        guard tree.child(parent, name) == nil, !overlay.hasPending(key), !overlay.hasPending(key + [UInt8(ascii: "/")])
+        else { return }
+        let time = object.map { Timestamp(seconds: $0.lastModified) } ?? tree[unkept: .root]?.attributes.modified
+        let attributes = Self.attributes(
+            options, isDirectory: object == nil, modified: time ?? Timestamp(seconds: 0))
+        _ = tree.add(
+            parent, name, object.map { .file(FileState(clean: $0)) } ?? .directory(DirectoryState()), attributes,
+            isKept: false)
+    }
+}

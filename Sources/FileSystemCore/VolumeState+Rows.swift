@@ -1,0 +1,80 @@
+import Bytes
+import Journal
+import ObjectStore
+
+/// What of the state the journal keeps.
+///
+/// Rows follow the state: whatever changed since the last call is looked at, and what of it is to outlive the process is
+/// written as it is now. So a row can be stale only where a change was not noticed, never wrong in itself.
+extension VolumeState {
+    /// What changed since the last call.
+    mutating func takeRows() -> RowBatch {
+        var batch = base.takeChanges()
+        var inodes = tree.takeTouched()
+        for id in overlay.takeChangedIntents() {
+            let intent = overlay.committer.intent(id)
+            Self.write(intent, id, to: &batch)
+            if let inode = intent?.inode { inodes.insert(inode) }
+        }
+        for key in takeChangedAttempts() { writeAttempts(key, to: &batch) }
+        for inode in inodes { writeNode(inode, to: &batch) }
+        return batch
+    }
+
+    /// Everything but the base, for a new log.
+    mutating func overlayRows() -> RowBatch {
+        var batch = RowBatch()
+        for item in overlay.committer.intents { Self.write(item.intent, item.intent.id, to: &batch) }
+        for key in unanswered.keys { writeAttempts(key, to: &batch) }
+        for inode in forgetKeptNodes() { writeNode(inode, to: &batch) }
+        return batch
+    }
+
+    private static func write(_ intent: Intent?, _ id: IntentID, to batch: inout RowBatch) {
+        let name = RowKind.intent.name(id.value)
+        guard let intent else { return batch.remove(name) }
+        var writer = ByteWriter()
+        writer.add(intent)
+        batch.set(name, writer.bytes)
+    }
+
+    private func writeAttempts(_ key: ObjectKey, to batch: inout RowBatch) {
+        let name = RowKind.attempts.name(key.bytes)
+        guard let attempts = unanswered[key], !attempts.isEmpty else { return batch.remove(name) }
+        var writer = ByteWriter()
+        writer.add(UInt32(attempts.count))
+        for attempt in attempts { writer.add(attempt) }
+        batch.set(name, writer.bytes)
+    }
+
+    /// Writes a node that differs from S3, with the directories above it; removes one that does not any more.
+    private mutating func writeNode(_ inode: InodeNumber, to batch: inout RowBatch) {
+        guard inode != .root else { return }
+        let node = tree[inode].flatMap { $0.isLinked ? $0 : nil }
+        // A directory stays for what is below it, and goes with the next rewrite.
+        guard let node, isKept(node) || (node.isDirectory && isNodeKept(inode)) else {
+            if forgetKeptNode(inode) { batch.remove(RowKind.node.name(inode.value)) }
+            return
+        }
+        noteKeptNode(inode)
+        batch.set(RowKind.node.name(inode.value), NodeRow(node).bytes)
+        if node.parent != .root, !isNodeKept(node.parent) {
+            noteKeptNode(node.parent)
+            writeNode(node.parent, to: &batch)
+        }
+    }
+
+    /// True for a node that a crash must find as it is, since neither base nor S3 can tell it.
+    private func isKept(_ node: Node) -> Bool {
+        if node.isDirectory { return node.attributes.isDirty || isQueued(node) }
+        guard let file = node.file else { return false }
+        if file.pendingClose != nil || file.pendingSync != nil { return true }
+        guard let location = file.location else { return false }
+        return node.attributes.isDirty || (try? tree.key(node.inode)) != location.key
+    }
+
+    private func isQueued(_ node: Node) -> Bool {
+        guard let prefix = tree.keyPrefix(node.inode), let key = ObjectKey(prefix.bytes) else { return false }
+        return overlay.committer.intents(for: key).contains { $0.intent.inode == node.inode }
+    }
+}

@@ -1,0 +1,256 @@
+import Bytes
+import Disk
+import Logging
+import Sealing
+import Synchronization
+import SystemPackage
+
+/// Named values ("rows") that outlive the process: an append-only log of sealed batches of changes.
+///
+/// A batch is written as one or more records (`Record.Kind.rows`), of which the last one makes it valid. A crash can
+/// tear the end only, so what a recovery finds is what stood there after some batch: the order of changes is kept. The
+/// log is rewritten when most of it is dead.
+///
+/// Any thread may call anything. `enqueue` never touches the disk, so it may be called under a lock.
+public final class RowLog: Sendable {
+    /// One thing to bring to the disk.
+    private enum Item: Sendable {
+        case batch(RowBatch)
+        /// All rows as they are at this place of the queue.
+        case rewrite(@Sendable () -> RowBatch)
+    }
+
+    private struct Writer {
+        var log: Log
+        /// Where the next record goes.
+        var end: Int64
+        var sequence: UInt64
+        /// How long the log was when it was last rewritten, bytes.
+        var sizeWhenRewritten: Int64
+        /// fdatasync failed, so the kernel may have dropped what it had taken: only a rewritten log is to be trusted.
+        var isSuspect = false
+    }
+
+    private let path: FilePath
+    private let key: SealingKey?
+    private let logger: Logger
+    private let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 1)
+    /// What waits to be written, in order; held for a moment only. Taken inside `writer`.
+    private let queue = Mutex<[Item]>([])
+    /// Puts writers in order; held while sealing and writing.
+    private let writer: Mutex<Writer>
+    /// One fdatasync at a time. Order: `syncing`, `writer`, `queue`.
+    private let syncing = Mutex(())
+
+    /// A log shorter than this is not worth rewriting, bytes.
+    private static let smallestRewrite: Int64 = 4 << 20
+
+    /// Makes an empty log, also in place of a file that holds none.
+    init(creating path: FilePath, _ key: SealingKey?, _ logger: Logger) throws(Errno) {
+        self.path = path
+        self.key = key
+        self.logger = logger
+        try Directory.remove(path)
+        let log = try Log.create(path, .rows, key)
+        try log.file.syncData()
+        try OpenFile.syncDirectory(path.removingLastComponent())
+        let end = Int64(Log.headByteCount)
+        writer = Mutex(Writer(log: log, end: end, sequence: 1, sizeWhenRewritten: end))
+    }
+
+    /// Opens a log and gives its rows to `replay`, as far as they are whole; it is cut there. `.ioError` when the file's
+    /// head is none that this key sealed.
+    init(
+        opening path: FilePath, _ key: SealingKey?, _ logger: Logger,
+        _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
+    ) throws(Errno) {
+        self.path = path
+        self.key = key
+        self.logger = logger
+        let log = try Log.open(path, .rows, key)
+        var reader = RowReplay(log)
+        try pool.withBuffer { (buffer) throws(Errno) in try reader.run(buffer, replay) }
+        let dropped = try log.file.status().size - reader.end
+        if dropped > 0 {
+            logger.notice(
+                "The journal ended in an incomplete record, which was cut off",
+                metadata: ["path": "\(path)", "bytes": "\(dropped)"])
+            try log.file.truncate(to: reader.end)
+        }
+        writer = Mutex(
+            Writer(log: log, end: reader.end, sequence: reader.sequence, sizeWhenRewritten: reader.end / 2))
+    }
+
+    /// Bytes of the log on the disk.
+    public var size: Int64 { writer.withLock { $0.end } }
+
+    /// True when most of the log is dead: time for `enqueueRewrite`.
+    public var isWorthRewriting: Bool {
+        writer.withLock { $0.isSuspect || ($0.end > Self.smallestRewrite && $0.end > 2 * $0.sizeWhenRewritten) }
+    }
+
+    /// Puts a batch behind all that was enqueued before. Nothing is durable before `flush`.
+    public func enqueue(_ batch: RowBatch) {
+        if !batch.isEmpty { queue.withLock { $0.append(.batch(batch)) } }
+    }
+
+    /// Has the next `flush` write a new log with `rows`: all rows as they are at this place among the batches.
+    public func enqueueRewrite(_ rows: @escaping @Sendable () -> RowBatch) {
+        queue.withLock { $0.append(.rewrite(rows)) }
+    }
+
+    /// Returns when everything enqueued before is with the kernel: it survives this process, but not a power cut. What
+    /// could not be written stays in the queue for the next call.
+    public func flush() throws(Errno) {
+        try writer.withLock { (writer) throws(Errno) in try flush(&writer) }
+    }
+
+    /// Returns when everything enqueued before is on the disk.
+    public func sync() throws(Errno) {
+        try syncing.withLock { (_) throws(Errno) in
+            let log = try writer.withLock { (writer) throws(Errno) in
+                try flush(&writer)
+                return writer.isSuspect ? nil : writer.log
+            }
+            // After a failed fdatasync the next one may succeed without the bytes: a rewrite has to come first.
+            guard let log else { throw Errno.ioError }
+            do throws(Errno) {
+                try log.file.syncData()
+            } catch {
+                writer.withLock { $0.isSuspect = $0.isSuspect || $0.log === log }
+                throw error
+            }
+        }
+    }
+
+    private func flush(_ writer: inout Writer) throws(Errno) {
+        let items = queue.withLock { queue in
+            defer { queue = [] }
+            return queue
+        }
+        for (index, item) in items.enumerated() {
+            do throws(Errno) {
+                switch item {
+                case .batch(let batch): try append(batch, &writer)
+                case .rewrite(let rows): rewrite(rows(), &writer)
+                }
+            } catch {
+                queue.withLock { $0.insert(contentsOf: items[index...], at: 0) }
+                throw error
+            }
+        }
+    }
+
+    private func append(_ batch: RowBatch, _ writer: inout Writer) throws(Errno) {
+        let start = writer.end
+        do throws(Errno) {
+            let added = try write(batch, to: writer.log, at: writer.end, sequence: writer.sequence)
+            writer.end += added.byteCount
+            writer.sequence += added.recordCount
+        } catch {
+            // No part of it may stand before the next batch.
+            try? writer.log.file.truncate(to: start)
+            throw error
+        }
+    }
+
+    private func write(
+        _ batch: RowBatch, to log: Log, at position: Int64, sequence: UInt64
+    ) throws(Errno) -> (byteCount: Int64, recordCount: UInt64) {
+        let total = batch.writer.bytes.count
+        var (position, sequence, done) = (position, sequence, 0)
+        let start = (position, sequence)
+        try pool.withBuffer { (buffer) throws(Errno) in
+            while done < total {
+                var used = 0
+                for _ in 0..<Log.recordsPerBuffer where done < total {
+                    let count = min(Record.payloadLimit, total - done)
+                    let isLast = done + count == total
+                    let record = Record(
+                        isLast ? .rows : .rowsContinued, sequence: sequence, offset: 0, length: Int64(count))
+                    batch.writer.bytes.withUnsafeBytes { bytes in
+                        log.protect(
+                            record, UnsafeRawBufferPointer(rebasing: bytes[done..<done + count]),
+                            into: UnsafeMutableRawBufferPointer(rebasing: buffer[used..<used + record.byteCount]))
+                    }
+                    used += record.byteCount
+                    sequence += 1
+                    done += count
+                }
+                try log.file.write(UnsafeRawBufferPointer(rebasing: buffer[..<used]), at: position)
+                position += Int64(used)
+            }
+        }
+        return (position - start.0, sequence - start.1)
+    }
+
+    /// Writes a new log, which takes the old one's name once it is on the disk. Where that fails the old one goes on:
+    /// it says the same.
+    private func rewrite(_ rows: RowBatch, _ writer: inout Writer) {
+        let temporary = path.removingLastComponent().appending((path.lastComponent?.string ?? "") + ".new")
+        do throws(Errno) {
+            try Directory.remove(temporary)
+            let log = try Log.create(temporary, .rows, key)
+            let added = try write(rows, to: log, at: Int64(Log.headByteCount), sequence: 1)
+            try log.file.syncData()
+            try Directory.rename(temporary, to: path)
+            try OpenFile.syncDirectory(path.removingLastComponent())
+            let end = Int64(Log.headByteCount) + added.byteCount
+            writer = Writer(log: log, end: end, sequence: 1 + added.recordCount, sizeWhenRewritten: end)
+        } catch {
+            try? Directory.remove(temporary)
+            // Not again before it has grown once more.
+            writer.sizeWhenRewritten = writer.end
+            logger.warning(
+                "The journal could not be rewritten; it grows on", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+}
+
+/// Reads a log from the start, as far as its records are whole.
+private struct RowReplay {
+    private let log: Log
+    /// After the last batch that is whole.
+    private(set) var end = Int64(Log.headByteCount)
+    private(set) var sequence: UInt64 = 1
+    /// The records of a batch whose end has not come yet.
+    private var pending: [UInt8] = []
+    private var (position, next) = (Int64(Log.headByteCount), UInt64(1))
+
+    init(_ log: Log) { self.log = log }
+
+    mutating func run(
+        _ buffer: UnsafeMutableRawBufferPointer, _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
+    ) throws(Errno) {
+        while true {
+            let count = try log.file.read(at: position, into: buffer)
+            let used = take(UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), replay)
+            // A buffer holds many records, so nothing taken means that the next one is not whole.
+            if used == 0 { return }
+            position += Int64(used)
+        }
+    }
+
+    private mutating func take(
+        _ bytes: UnsafeMutableRawBufferPointer, _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
+    ) -> Int {
+        var used = 0
+        while let record = Record(loading: .init(rebasing: bytes[used...])), record.sequence == next,
+            record.kind == .rows || record.kind == .rowsContinued, used + record.byteCount <= bytes.count
+        {
+            let sealed = UnsafeMutableRawBufferPointer(rebasing: bytes[used..<used + record.byteCount])
+            let body = UnsafeMutableRawBufferPointer(rebasing: sealed[Record.headByteCount...])
+            guard log.open(record, UnsafeRawBufferPointer(sealed), into: body) else { break }
+            pending.append(contentsOf: body)
+            if record.kind == .rows {
+                guard RowBatch.read(pending[...], replay) else { break }
+                pending.removeAll(keepingCapacity: true)
+                end = position + Int64(used + record.byteCount)
+                sequence = next + 1
+            }
+            used += record.byteCount
+            next += 1
+        }
+        return used
+    }
+}

@@ -1,0 +1,172 @@
+import Glibc
+import ObjectStore
+import SystemPackage
+import Testing
+
+@testable import FileSystemCore
+
+/// What a new process finds after the old one was killed.
+@Suite struct RecoveryTests {
+    private static let long = Duration.seconds(1000)
+
+    /// A space whose queue stands still, so that everything is found in the journal.
+    private func space() throws -> Space { try Space(.local, quietTime: Self.long) }
+
+    private func killed(_ space: Space) throws -> Space { try Space(.local, after: space) }
+
+    @Test("A file that was closed is there with its bytes, mode and time, and goes to S3")
+    func closedFile() async throws {
+        let first = try space()
+        try await first.write("a.txt", "hello")
+        try await first.set("a.txt", AttributeChanges(mode: 0o640, modified: .at(Timestamp(seconds: 1000))))
+        #expect(first.keys == [])
+        let second = try killed(first)
+        #expect(try await second.read("a.txt") == "hello")
+        let found = try await second.stat("a.txt")
+        #expect(found.mode & 0o7777 == 0o640 && found.modified.seconds == 1000)
+        #expect(await second.settle().isEmpty)
+        #expect(second.text("a.txt") == "hello")
+        #expect(second.stored("a.txt")?.attributes.metadata["mtime"] == "1000")
+    }
+
+    @Test("What was never closed is gone, and what it was to replace is there")
+    func unclosed() async throws {
+        let first = try space()
+        first.foreign("old.txt", "old")
+        let new = try await first.create("new.txt")
+        try await new.write("half")
+        let old = try await first.open("old.txt", O_WRONLY)
+        try await old.write("XX")
+        let second = try killed(first)
+        #expect(try await second.list("") == ["old.txt"])
+        #expect(try await second.read("old.txt") == "old")
+        #expect(await second.settle().isEmpty)
+        #expect(second.keys == ["old.txt"])
+        #expect(second.text("old.txt") == "old")
+    }
+
+    @Test("What was synced and not closed is there, and is not published")
+    func syncedOnly() async throws {
+        let first = try space()
+        let file = try await first.create("db")
+        try await file.write("synced")
+        try await first.volume.fsync(file.inode, file.handle, dataOnly: false).value()
+        try await file.write("later!", at: 6)
+        let second = try killed(first)
+        #expect(try await second.read("db") == "synced")
+        await second.settle()
+        #expect(second.keys == [])
+    }
+
+    @Test("While somebody writes on, what is published is what was closed, also after a kill", arguments: [false, true])
+    func closedThenWritten(_ isSynced: Bool) async throws {
+        let first = try space()
+        try await first.write("a", "closed")
+        let file = try await first.open("a", O_WRONLY)
+        try await file.write("W")
+        if isSynced { try await first.volume.fsync(file.inode, file.handle, dataOnly: false).value() }
+        let second = try killed(first)
+        #expect(try await second.read("a") == (isSynced ? "Wlosed" : "closed"))
+        await second.settle()
+        #expect(second.text("a") == "closed")
+        await first.settle()
+        #expect(first.text("a") == "closed")
+        try await file.close()
+        await first.settle()
+        #expect(first.text("a") == "Wlosed")
+    }
+
+    @Test("Names that were made, moved and removed stay so, and S3 follows in their order")
+    func names() async throws {
+        let first = try space()
+        first.foreign("d/x", "x")
+        first.foreign("d/y", "y")
+        first.foreign("z", "z")
+        _ = try await first.list("")
+        _ = try await first.list("d")
+        try await first.mkdir("e")
+        try await first.mkdir("empty")
+        try await first.write("e/new", "new")
+        try await first.rename("d", "moved")
+        try await first.rename("moved/x", "e/x2")
+        try await first.unlink("z")
+        try await first.rename("e/new", "e/newer")
+        let second = try killed(first)
+        // Nothing is asked of S3 for what is known.
+        second.fail(.unreachable) { !$0.kind.isWrite }
+        #expect(try await second.list("") == ["e", "empty", "moved"])
+        #expect(try await second.list("e") == ["newer", "x2"])
+        #expect(try await second.list("moved") == ["y"])
+        second.heal()
+        #expect(try await second.read("e/x2") == "x")
+        #expect(await second.settle().isEmpty)
+        #expect(second.keys == ["e/newer", "e/x2", "empty/", "moved/y"])
+        #expect(second.text("e/x2") == "x" && second.text("moved/y") == "y")
+        second.expire()
+        #expect(try await second.list("moved") == ["y"])
+    }
+
+    @Test("A write that S3 had got is not taken for somebody else's")
+    func lostAnswer() async throws {
+        let first = try Space(.local)
+        first.faulty.setScript { call, _ in call.kind.isWrite ? .failAfter(Space.error(.unavailable)) : nil }
+        try await first.write("a", "one")
+        for _ in 0..<2000 where first.text("a") == nil { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(first.text("a") == "one")
+        let second = try killed(first)
+        try await second.write("a", "two")
+        #expect(await second.settle().isEmpty)
+        #expect(second.keys == ["a"])
+        #expect(second.text("a") == "two")
+    }
+
+    @Test("A journal that was rewritten says the same")
+    func rewritten() async throws {
+        let first = try space()
+        first.foreign("d/clean", "c")
+        _ = try await first.list("")
+        _ = try await first.list("d")
+        try await first.write("d/f", "1")
+        try await first.rename("d", "e")
+        first.volume.rewriteJournal()
+        try await first.write("e/g", "2")
+        let second = try killed(first)
+        #expect(try await second.list("e") == ["clean", "f", "g"])
+        #expect(await second.settle().isEmpty)
+        #expect(second.keys == ["e/clean", "e/f", "e/g"])
+    }
+
+    @Test("Renames of one file that has not moved yet are one copy; two names are exchanged right")
+    func coalesced() async throws {
+        let space = try space()
+        space.foreign("a", "A")
+        space.foreign("x", "X")
+        space.foreign("y", "Y")
+        _ = try await space.list("")
+        try await space.rename("a", "b")
+        try await space.rename("b", "c")
+        try await space.rename("x", "y", .exchange)
+        await space.settle()
+        #expect(space.keys == ["c", "x", "y"])
+        #expect(space.text("c") == "A" && space.text("x") == "Y" && space.text("y") == "X")
+        #expect(space.memory.calls.filter { $0.kind == .copy && $0.name == "s/c" }.count == 1)
+        #expect(!space.memory.calls.contains { $0.name == "s/b" && $0.kind.isWrite })
+    }
+
+    @Test("A save by a temporary name is one put; a file that is made and removed is no request")
+    func saves() async throws {
+        let space = try space()
+        space.foreign("text", "old")
+        _ = try await space.list("")
+        let reads = space.memory.calls.count
+        for number in 0..<10 {
+            try await space.write("text~", "new \(number)")
+            try await space.rename("text~", "text")
+        }
+        try await space.write("temporary", "x")
+        try await space.unlink("temporary")
+        await space.settle()
+        #expect(space.keys == ["text"] && space.text("text") == "new 9")
+        #expect(space.memory.calls[reads...].filter { $0.kind.isWrite }.map(\.kind) == [.put])
+    }
+}

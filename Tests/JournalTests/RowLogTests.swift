@@ -1,0 +1,176 @@
+import Disk
+import Glibc
+import Sealing
+import SystemPackage
+import Testing
+
+@testable import Journal
+
+@Suite struct RowLogTests {
+    /// A journal in a directory, and the rows that it gave back.
+    private func open(
+        _ path: FilePath, key: SealingKey?
+    ) throws(JournalUnavailable) -> (journal: SpaceJournal, rows: [[UInt8]: [UInt8]]) {
+        var rows: [[UInt8]: [UInt8]] = [:]
+        let journal = try SpaceJournal(directory: path, key: key, logger: quiet) { name, value in
+            rows[Array(name)] = value.map { Array($0) }
+        }
+        return (journal, rows)
+    }
+
+    private func batch(_ changes: [([UInt8], [UInt8]?)]) -> RowBatch {
+        var batch = RowBatch()
+        for (name, value) in changes {
+            if let value { batch.set(name, value) } else { batch.remove(name) }
+        }
+        return batch
+    }
+
+    @Test("A journal that somebody has open is refused, and says so")
+    func inUse() throws {
+        let directory = try TemporaryDirectory()
+        let first = try open(directory.path, key: nil)
+        #expect {
+            _ = try open(directory.path, key: nil)
+        } throws: { error in
+            (error as? JournalUnavailable)?.reason == .inUse && "\(error)".contains(directory.path.string)
+        }
+        withExtendedLifetime(first.journal) {}
+    }
+
+    @Test("A log cut or changed anywhere gives whole batches only, in their order, and takes more", arguments: [true, false])
+    func damaged(_ isSealed: Bool) throws {
+        var random = Seeded(21)
+        let directory = try TemporaryDirectory()
+        let key = isSealed ? SealingKey() : nil
+        var ends: [Int64] = []
+        do {
+            let journal = try open(directory.path, key: key).journal
+            for number in 0..<40 {
+                // Both rows of a batch say which one it was; some are longer than one record.
+                let length = number % 8 == 7 ? 150_000 : 20
+                let value = [UInt8](repeating: UInt8(number), count: length)
+                journal.rows.enqueue(batch([([1], value), ([2], value)]))
+                try journal.rows.flush()
+                ends.append(journal.rows.size)
+            }
+        }
+        let path = directory.path.appending("rows.log")
+        let whole = try bytes(path)
+        for _ in 0..<60 {
+            var damaged = whole
+            let at = Int.random(in: Log.headByteCount..<whole.count, using: &random)
+            if Bool.random(using: &random) { damaged.removeSubrange(at...) } else { damaged[at] ^= 0x40 }
+            try replace(path, damaged)
+            let (journal, rows) = try open(directory.path, key: key)
+            let last = ends.lastIndex { $0 <= Int64(at) }
+            #expect(rows[[1]]?.first == last.map { UInt8($0) })
+            #expect(rows[[1]] == rows[[2]])
+            journal.rows.enqueue(batch([([3], [9])]))
+            try journal.rows.flush()
+            let size = journal.rows.size
+            _ = consume journal
+            let again = try open(directory.path, key: key)
+            #expect(again.rows[[3]] == [9] && again.rows[[1]] == rows[[1]])
+            #expect(again.journal.rows.size == size)
+        }
+    }
+
+    @Test("What does not open with the key is put aside whole, and the journal begins anew")
+    func otherKey() throws {
+        let directory = try TemporaryDirectory()
+        do {
+            let journal = try open(directory.path, key: SealingKey()).journal
+            journal.rows.enqueue(batch([([1], [1])]))
+            try journal.rows.sync()
+            _ = try journal.staging.create(baseSize: 0)
+        }
+        let before = try bytes(directory.path.appending("rows.log"))
+        let (journal, rows) = try open(directory.path, key: SealingKey())
+        #expect(rows.isEmpty)
+        let aside = try #require(try Directory.names(directory.path).first { $0.hasPrefix("unreadable-") })
+        let kept = directory.path.appending(aside)
+        #expect(try bytes(kept.appending("rows.log")) == before)
+        #expect(try Directory.names(kept.appending("staged")).count == 1)
+        withExtendedLifetime(journal) {}
+    }
+
+    @Test("A rewritten log says the same in less room, and what came after stands behind it")
+    func rewritten() throws {
+        let directory = try TemporaryDirectory()
+        let journal = try open(directory.path, key: SealingKey([UInt8](repeating: 7, count: 32))).journal
+        for number in 0..<3000 {
+            journal.rows.enqueue(batch([([1], [UInt8](repeating: UInt8(number % 256), count: 2000))]))
+        }
+        try journal.rows.flush()
+        #expect(journal.rows.isWorthRewriting)
+        let rows = batch([([1], [5]), ([2], [6])])
+        journal.rows.enqueueRewrite { rows }
+        journal.rows.enqueue(batch([([2], nil), ([3], [7])]))
+        try journal.rows.flush()
+        #expect(journal.rows.size < 1000 && !journal.rows.isWorthRewriting)
+        _ = consume journal
+        let again = try open(directory.path, key: SealingKey([UInt8](repeating: 7, count: 32)))
+        #expect(again.rows == [[1]: [5], [3]: [7]])
+    }
+
+    @Test("A full disk refuses a batch and keeps it for later; nothing of it is found in between")
+    func fullDisk() throws {
+        let disk = try SmallDisk(megabytes: 2)
+        let key = SealingKey([UInt8](repeating: 7, count: 32))
+        var journal: SpaceJournal? = try open(disk.path.appending("j"), key: key).journal
+        journal?.rows.enqueue(batch([([1], [1])]))
+        try journal?.rows.flush()
+        journal?.rows.enqueue(batch([([1], [UInt8](repeating: 2, count: 4 << 20)), ([2], [2])]))
+        #expect(throws: Errno.noSpace) { try journal?.rows.flush() }
+        #expect(throws: Errno.noSpace) { try journal?.rows.sync() }
+        journal = nil
+        let again = try open(disk.path.appending("j"), key: key)
+        #expect(again.rows == [[1]: [1]])
+    }
+
+    @Test("A staged file comes back as it was at a point, also when more was written after")
+    func points() throws {
+        var random = Seeded(31)
+        for isCompacted in [false, true] {
+            let directory = try TemporaryDirectory()
+            let store = try makeStore(directory, key: SealingKey([UInt8](repeating: 7, count: 32)))
+            let file = try store.create(baseSize: 0)
+            let first = random.bytes(200_000)
+            try file.write(first, at: 0)
+            let (snapshot, point) = try file.settle(mayCompact: true)
+            #expect(snapshot.size == 200_000)
+            try file.write(random.bytes(90_000), at: 70_000)
+            let (_, later) = try file.settle(mayCompact: false)
+            let second = try file.all()
+            try file.write([1], at: 0)
+            if isCompacted { try file.compactNow() }
+            let (again, marked) = try store.recover(file.name, upTo: later, marking: point)
+            if isCompacted {
+                // The points are of another log: all of it is what was there when it was rewritten.
+                #expect(try again.all() == [1] + second[1...])
+                #expect(marked == nil)
+            } else {
+                #expect(try again.all() == second)
+                #expect(try marked?.all() == first)
+                #expect(throws: Errno.ioError) {
+                    try store.recover(file.name, upTo: StagedFile.Point(log: point.log, sequence: 1 << 40))
+                }
+                #expect(try store.recover(file.name, upTo: point).file.all() == first)
+            }
+        }
+    }
+
+    private func bytes(_ path: FilePath) throws -> [UInt8] {
+        let file = try OpenFile(path, O_RDONLY)
+        var bytes = [UInt8](repeating: 0, count: Int(try file.status().size))
+        _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+        return bytes
+    }
+
+    private func replace(_ path: FilePath, _ bytes: [UInt8]) throws {
+        let file = try OpenFile(path, O_RDWR)
+        try file.truncate(to: 0)
+        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+    }
+}
