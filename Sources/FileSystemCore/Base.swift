@@ -123,6 +123,13 @@ struct Base: Sendable {
         changes.remove(RowKind.directory.name(prefix.bytes))
     }
 
+    /// A directory was made here, or moved: all that is in it is known.
+    mutating func noteMade(_ prefix: KeyPrefix) {
+        guard directories[prefix.bytes]?.isListed != true else { return }
+        directories[prefix.bytes, default: Directory()].isListed = true
+        changes.set(RowKind.listed.name(prefix.bytes), [])
+    }
+
     /// S3 holds something at or below `prefix`, so each directory above it exists.
     private mutating func noteDirectory(_ prefix: KeyPrefix) {
         var below = prefix.bytes[...]

@@ -82,21 +82,23 @@ struct Committer: Sendable {
 
     mutating func forget(_ id: IntentID) { changed.insert(id) }
 
-    /// Puts an intent back that an earlier run had queued. Intents come back in the order of their ids, what each requires
-    /// before it; one that requires what is gone requires nothing.
-    mutating func restore(_ intent: Intent) {
-        var intent = intent
-        if let requires = intent.requires {
+    /// Puts intents back that an earlier run had queued. One that requires what is gone requires nothing.
+    mutating func restore(_ intents: [Intent]) {
+        let intents = intents.sorted { $0.order < $1.order }
+        for intent in intents {
+            nextID = max(nextID, intent.id.value + 1, intent.order + 1)
+            items[intent.id] = Item(intent: intent, phase: .queued(notBefore: .zero))
+            for key in intent.keys { queues[key, default: []].append(intent.id) }
+        }
+        for intent in intents {
+            guard let requires = intent.requires else { continue }
             if items[requires] != nil {
                 dependents[requires, default: []].append(intent.id)
             } else {
-                intent.requires = nil
+                items[intent.id]?.intent.requires = nil
             }
         }
-        nextID = max(nextID, intent.id.value + 1)
-        items[intent.id] = Item(intent: intent, phase: .queued(notBefore: .zero))
-        for key in intent.keys { queues[key, default: []].append(intent.id) }
-        consider(intent.id)
+        for intent in intents { consider(intent.id) }
     }
 
     /// The last trouble that an intent met, while it is still queued.
@@ -113,7 +115,7 @@ struct Committer: Sendable {
         isHeld: Bool = false
     ) -> (id: IntentID, impossible: [Intent], actions: [Action]) {
         let intent = Intent(
-            id: IntentID(value: nextID), kind: kind, key: key, source: source, inode: inode,
+            id: IntentID(value: nextID), order: nextID, kind: kind, key: key, source: source, inode: inode,
             requires: requires, place: place)
         nextID += 1
         changed.insert(intent.id)
@@ -208,7 +210,8 @@ struct Committer: Sendable {
     mutating func move(_ id: IntentID, to key: ObjectKey, _ place: Place) {
         guard var item = items[id], item.phase.isRunning, item.intent.key != key else { return }
         let old = Set(item.intent.keys)
-        item.intent.move(to: key, place)
+        item.intent.move(to: key, place, order: nextID)
+        nextID += 1
         items[id] = item
         changed.insert(id)
         for key in item.intent.keys where !old.contains(key) { queues[key, default: []].append(id) }

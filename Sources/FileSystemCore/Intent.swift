@@ -22,6 +22,9 @@ struct Intent: Sendable {
     }
 
     let id: IntentID
+    /// Where it stands among the others of its keys: the number of its last queueing. Ids and orders are drawn from one
+    /// sequence.
+    private(set) var order: UInt64
     let kind: Kind
     /// The key that is written. A conflict may give it another one while it runs.
     private(set) var key: ObjectKey
@@ -35,10 +38,11 @@ struct Intent: Sendable {
     /// Where the key stands in the view's terms, for base and for the refresher.
     private(set) var place: Place
 
-    /// Gives it another key to write.
-    mutating func move(to key: ObjectKey, _ place: Place) {
+    /// Gives it another key to write, and a new place in the order.
+    mutating func move(to key: ObjectKey, _ place: Place, order: UInt64) {
         self.key = key
         self.place = place
+        self.order = order
     }
 
     /// The keys whose other intents must keep their order with this one.

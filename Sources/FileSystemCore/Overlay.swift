@@ -21,11 +21,13 @@ struct Overlay: Sendable {
 
     mutating func takeChangedIntents() -> Set<IntentID> { committer.takeChanged() }
 
-    /// Puts an intent back that an earlier run had queued.
-    mutating func restore(_ intent: Intent) {
-        committer.restore(intent)
-        count(intent.key, 1)
-        note(intent.key)
+    /// Puts intents back that an earlier run had queued.
+    mutating func restore(_ intents: [Intent]) {
+        committer.restore(intents)
+        for intent in intents {
+            count(intent.key, 1)
+            note(intent.key)
+        }
     }
 
     /// An intent of an earlier run is not wanted back: the journal forgets it.
@@ -92,6 +94,13 @@ struct Overlay: Sendable {
         settle(intent)
         actions.append(.settled(intent.id, nil))
         return true
+    }
+
+    /// Takes a copy that has not begun, and the deletion of its source, out of the queue: both are about to be queued anew.
+    mutating func withdraw(_ copy: IntentID) -> [Intent] {
+        let withdrawn = committer.dropWithDependents(copy)
+        for intent in withdrawn { settle(intent) }
+        return withdrawn
     }
 
     /// Gives up an intent that has failed or not begun, with what depends on it.

@@ -73,6 +73,7 @@ extension ByteWriter {
 
     /// Without the id, which is the row's name.
     mutating func add(_ intent: Intent) {
+        add(intent.order)
         add(intent.kind.rawValue)
         add(intent.key.bytes)
         add(optional: intent.source) { $0.add($1.bytes) }
@@ -149,9 +150,10 @@ extension ByteReader {
     }
 
     mutating func intent(_ id: IntentID) throws(Malformed) -> Intent {
+        let order: UInt64 = try number()
         guard let kind = Intent.Kind(rawValue: try number()) else { throw Malformed() }
         return Intent(
-            id: id, kind: kind, key: try key(),
+            id: id, order: order, kind: kind, key: try key(),
             source: try optional { (reader) throws(Malformed) in try reader.key() },
             inode: try optional { (reader) throws(Malformed) in InodeNumber(try reader.number()) },
             requires: try optional { (reader) throws(Malformed) in IntentID(value: try reader.number()) },

@@ -144,6 +144,7 @@ extension VolumeState {
         }
         var ids: [IntentID] = []
         for (inode, key, place) in before {
+            if tree[inode]?.isDirectory == true, let prefix = tree.keyPrefix(inode) { base.noteMade(prefix) }
             ids +=
                 try tree[inode]?.isDirectory == true
                 ? moveMarker(inode, from: key, place, now) : moveObject(inode, from: key, place, now)
@@ -173,7 +174,7 @@ extension VolumeState {
         overlay.note(oldKey)
         overlay.note(key)
         var ids: [IntentID] = []
-        let hasClean = file.location != nil || mayExist
+        let hasClean = file.location != nil || mayExist || copy != nil
         if !puts.isEmpty || (!hasClean && file.isDirty && file.writerCount == 0) {
             // It names the old key too, so that the old bytes are deleted only when the new ones are stored.
             let id = overlay.add(
@@ -181,18 +182,32 @@ extension VolumeState {
                 replacing: puts + (copy.map { [$0] } ?? []), now: now, delay: quietTime)
             for put in puts { pass(put.id, to: id) }
             ids.append(id)
+        } else if let copy {
+            ids += follow(copy, to: key, place, now)
         } else if hasClean {
-            // A copy that has not begun goes straight to the newest name.
-            let id = overlay.add(
-                .copy, key: key, source: copy?.source ?? oldKey, inode: inode, place: place,
-                replacing: copy.map { [$0] } ?? [], now: now, delay: quietTime)
-            if let copy { pass(copy.id, to: id) }
-            ids.append(id)
+            ids.append(
+                overlay.add(.copy, key: key, source: oldKey, inode: inode, place: place, now: now, delay: quietTime))
         }
         if mayExist {
             ids.append(
                 overlay.add(
                     .delete, key: oldKey, inode: nil, place: oldPlace, requires: ids.first, now: now))
+        }
+        return ids
+    }
+
+    /// Sends a copy that has not begun straight to the newest name; the deletion of its source comes after it again.
+    private mutating func follow(_ copy: Intent, to key: ObjectKey, _ place: Place, _ now: Duration) -> [IntentID] {
+        let withdrawn = overlay.withdraw(copy.id)
+        let id = overlay.add(
+            .copy, key: key, source: copy.source, inode: copy.inode, place: place, now: now, delay: quietTime)
+        pass(copy.id, to: id)
+        var ids = [id]
+        for old in withdrawn.dropFirst() {
+            let new = overlay.add(
+                old.kind, key: old.key, source: old.source, inode: old.inode, place: old.place, requires: id, now: now)
+            pass(old.id, to: new)
+            ids.append(new)
         }
         return ids
     }

@@ -127,7 +127,7 @@ struct VolumeRecovery {
         for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
             restore(inode, row, staged[inode], &given, &state)
         }
-        for (_, intent) in intents.sorted(by: { $0.key < $1.key }) { state.restore(intent) }
+        state.restore(Array(intents.values))
         for (key, list) in attempts { state.restore(list, at: key) }
         state.adopt(base)
     }
@@ -204,14 +204,15 @@ extension Base {
 }
 
 extension VolumeState {
-    mutating func restore(_ intent: Intent) {
-        // What was to be stored of a node that is gone is nothing any more.
-        let needsNode = [.put, .copy, .metadata, .marker].contains(intent.kind)
-        if needsNode, intent.inode.flatMap({ tree[unkept: $0] }) == nil {
-            overlay.forget(intent)
-        } else {
-            overlay.restore(intent)
-        }
+    mutating func restore(_ intents: [Intent]) {
+        // What was to be stored of a node that is gone is nothing any more; what was to be deleted after it then stays.
+        var lost = Set(
+            intents.filter { intent in
+                intent.kind != .delete && intent.inode.flatMap { tree[unkept: $0] } == nil
+            }.map(\.id))
+        lost.formUnion(intents.filter { $0.requires.map(lost.contains) ?? false }.map(\.id))
+        for intent in intents where lost.contains(intent.id) { overlay.forget(intent) }
+        overlay.restore(intents.filter { !lost.contains($0.id) })
     }
 
     /// Shows what S3 was last seen to hold, where nothing was changed here.
