@@ -107,8 +107,7 @@ struct Committer: Sendable {
     // MARK: Events
 
     /// Adds a change. `delay`: how long it may wait for another change to take its place. What it replaces, which must not
-    /// be running, goes, and what required that requires the new one; `impossible` would then wait for itself and must be
-    /// dropped.
+    /// be running, goes, and what required that requires the new one; `impossible` would then wait for itself and is gone.
     mutating func add(
         _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
         requires: IntentID? = nil, replacing: [IntentID] = [], now: Duration, delay: Duration = .zero,
@@ -133,6 +132,7 @@ struct Committer: Sendable {
             dependents[old] = waiting
             impossible += require(intent.id, insteadOf: old)
         }
+        for intent in impossible { remove(intent.id) }
         consider(intent.id)
         return (intent.id, impossible, next(now: now))
     }

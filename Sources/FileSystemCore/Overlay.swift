@@ -75,7 +75,10 @@ struct Overlay: Sendable {
             kind, key: key, source: source, inode: inode, place: place, requires: requires,
             replacing: replacing.map(\.id), now: now, delay: delay, isHeld: isHeld)
         for intent in replacing { settle(intent) }
-        for intent in impossible { _ = drop(intent) }
+        for intent in impossible {
+            settle(intent)
+            actions.append(.settled(intent.id, nil))
+        }
         count(key, 1)
         note(key)
         actions += more
@@ -102,6 +105,9 @@ struct Overlay: Sendable {
         for intent in withdrawn { settle(intent) }
         return withdrawn
     }
+
+    /// Who waits for something withdrawn waits for nothing more.
+    mutating func settle(withdrawn intent: Intent) { actions.append(.settled(intent.id, nil)) }
 
     /// Gives up an intent that has failed or not begun, with what depends on it.
     mutating func giveUp(_ id: IntentID) {

@@ -199,6 +199,14 @@ extension VolumeState {
     /// Sends a copy that has not begun straight to the newest name; the deletion of its source comes after it again.
     private mutating func follow(_ copy: Intent, to key: ObjectKey, _ place: Place, _ now: Duration) -> [IntentID] {
         let withdrawn = overlay.withdraw(copy.id)
+        if key == copy.source {
+            // Back where its bytes are: nothing has to move.
+            for intent in withdrawn { overlay.settle(withdrawn: intent) }
+            if let inode = copy.inode, tree[unkept: inode]?.attributes.isDirty == true {
+                try? enqueueMetadata(inode, now: now)
+            }
+            return []
+        }
         let id = overlay.add(
             .copy, key: key, source: copy.source, inode: copy.inode, place: place, now: now, delay: quietTime)
         pass(copy.id, to: id)
