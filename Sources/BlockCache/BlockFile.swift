@@ -12,6 +12,8 @@ import SystemPackage
 final class BlockFile: Sendable {
     let name: VersionName
     let file: OpenFile
+    /// The same file, to read tables by: around a table are holes, and reading those ahead would fill memory with zeros.
+    private let tables: OpenFile
     let isReadOnly: Bool
     let generation: Generation
     private let blockGuard: BlockGuard
@@ -36,6 +38,7 @@ final class BlockFile: Sendable {
     init(_ name: VersionName, _ file: OpenFile, isReadOnly: Bool, _ generation: Generation, _ blockGuard: BlockGuard) {
         self.name = name
         self.file = file
+        tables = (try? file.forScatteredReads()) ?? file
         self.isReadOnly = isReadOnly
         self.generation = generation
         self.blockGuard = blockGuard
@@ -124,7 +127,7 @@ final class BlockFile: Sendable {
         let result: Result<[Entry?], Errno> = withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 8) {
             table in
             Result { () throws(Errno) in
-                let count = try file.read(at: position, into: table)
+                let count = try tables.read(at: position, into: table)
                 return (0..<blocks.count).map { index in
                     let start = index * BlockLayout.entryByteCount
                     guard start + BlockLayout.entryByteCount <= count else { return nil }

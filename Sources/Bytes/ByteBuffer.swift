@@ -9,10 +9,20 @@ public final class ByteBuffer: @unchecked Sendable {
     /// The bytes that can be stored.
     public let capacity: Int
     private let base: UnsafeMutableRawPointer
+    /// Where the memory goes back to; nil: it is this buffer's own.
+    private let loan: (memory: PooledMemory, pool: BufferPool)?
 
     public init(capacity: Int) {
         self.capacity = capacity
         self.base = .allocate(byteCount: max(capacity, 1), alignment: 4096)
+        self.loan = nil
+    }
+
+    init(capacity: Int, _ memory: PooledMemory, of pool: BufferPool) {
+        precondition(memory.byteCount >= capacity, "less memory than capacity")
+        self.capacity = capacity
+        self.base = memory.base
+        self.loan = (memory, pool)
     }
 
     public convenience init(_ bytes: some Collection<UInt8>) {
@@ -20,7 +30,9 @@ public final class ByteBuffer: @unchecked Sendable {
         UnsafeMutableRawBufferPointer(start: base, count: bytes.count).copyBytes(from: bytes)
     }
 
-    deinit { base.deallocate() }
+    deinit {
+        if let loan { loan.pool.takeBack(loan.memory) } else { base.deallocate() }
+    }
 
     /// All of the memory, for the one writer. The pointer is valid while the buffer is referenced.
     public var writable: UnsafeMutableRawBufferPointer { .init(start: base, count: capacity) }

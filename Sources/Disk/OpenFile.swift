@@ -15,6 +15,14 @@ public final class OpenFile: Sendable {
     // An error of close(2) tells of nothing that fsync would not have told.
     deinit { close(descriptor) }
 
+    /// The same file by a second descriptor, for small reads here and there: through it the kernel reads nothing ahead.
+    public func forScatteredReads() throws(Errno) -> OpenFile {
+        let second = try OpenFile(FilePath("/proc/self/fd/\(descriptor)"), O_RDONLY)
+        // Advice only: without it the same bytes are read.
+        _ = posix_fadvise(second.descriptor, 0, 0, POSIX_FADV_RANDOM)
+        return second
+    }
+
     public struct Status: Sendable, Hashable {
         public var size: Int64
         /// What the file takes on the disk, bytes.

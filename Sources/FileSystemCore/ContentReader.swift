@@ -6,6 +6,10 @@ import SystemPackage
 
 /// Gives the clean bytes of object versions: from memory, from the disk cache, or fetched, each byte at most once at a
 /// time whoever asks.
+///
+/// All of them are counted from the start of the fetch until they are sealed on the disk and every reader has been
+/// answered. Reading ahead stops at the limit. A demand read waits there for memory, and until then the windows that wait
+/// for the disk are not kept, so that no disk, however slow or full, holds a reader up for longer than one write.
 final class ContentReader: Sendable {
     /// One version's bytes and where they are now.
     struct Source: Sendable {
@@ -19,232 +23,102 @@ final class ContentReader: Sendable {
         var noteAttributes: (@Sendable (ObjectAttributes) -> Void)?
     }
 
-    private struct Held {
-        let window: Window
-        var lastUsed: UInt64
-    }
+    static let largestFetch: Int64 = 8 << 20
 
-    private struct State {
-        var windows: [ObjectVersion: [Held]] = [:]
-        /// Bytes of all windows.
-        var total: Int64 = 0
-        var clock: UInt64 = 0
-    }
-
-    private static let largestFetch: Int64 = 8 << 20
-
-    private let store: any ObjectStore
-    private let cache: BlockCache?
-    /// Bytes that windows may take; a demand read may go over it by what it asks for.
-    private let memoryLimit: Int64
+    let store: any ObjectStore
+    let cache: (any CleanBlocks)?
+    let writer: CacheWriter?
+    /// The memory of everything that was fetched or read from the disk, until the last who has it lets go.
+    let pool: BufferPool
     /// True while the network is known to be down: nothing is then fetched.
-    private let isDown: @Sendable () -> Bool
-    private let noteUnreachable: @Sendable () -> Void
-    /// Guards the table of windows only; nothing is fetched, read or waited for under it.
-    private let state = Mutex(State())
+    let isDown: @Sendable () -> Bool
+    let noteUnreachable: @Sendable () -> Void
+    /// Guards the table only; nothing is fetched, read, waited for or freed under it.
+    let table = Mutex(WindowTable())
 
+    /// - Parameter memoryLimit: Bytes for what is fetched. Reading ahead leaves a part of it free; a demand read waits
+    ///   while it is used up.
     init(
-        store: any ObjectStore, cache: BlockCache?, memoryLimit: Int64, isDown: @escaping @Sendable () -> Bool,
+        store: any ObjectStore, cache: (any CleanBlocks)?, memoryLimit: Int64, isDown: @escaping @Sendable () -> Bool,
         noteUnreachable: @escaping @Sendable () -> Void
     ) {
         self.isDown = isDown
         self.noteUnreachable = noteUnreachable
         self.store = store
         self.cache = cache
-        self.memoryLimit = memoryLimit
+        let pool = BufferPool(limit: Int(memoryLimit))
+        self.pool = pool
+        writer = cache.map { CacheWriter($0, pool) }
     }
 
     /// All of `range`, if it is in memory or on this disk; never waits for the network.
     func available(_ source: Source, _ range: Range<Int64>) -> [ByteSlice]? {
-        var slices: [ByteSlice] = []
+        var pieces: [Piece] = []
         var offset = range.lowerBound
         while offset < range.upperBound {
-            guard
-                let slice = inMemory(source.identity, offset..<range.upperBound)
-                    ?? onDisk(source, offset..<range.upperBound)
-            else { return nil }
-            slices.append(slice)
+            let rest = offset..<range.upperBound
+            // What a window does not have yet the disk does not have either.
+            let window = table.withLock { $0.find(source.identity, offset) }
+            guard let slice = window.map({ $0.longestSlice(rest) }) ?? onDisk(source, rest) else { return nil }
+            pieces.append(Piece(slice: slice, window: window))
             offset += Int64(slice.count)
         }
-        return slices
+        return take(pieces, source)
     }
 
     /// All of `range`, waiting for what has to be fetched; starts fetching `ahead` (which contains it) too.
     func read(_ source: Source, _ range: Range<Int64>, ahead: Range<Int64>) async throws(Errno) -> [ByteSlice] {
-        prefetch(source, range, isDemand: true)
-        prefetch(source, ahead, isDemand: false)
-        var slices: [ByteSlice] = []
+        demand(source, range)
+        prefetch(source, ahead)
+        var pieces: [Piece] = []
         var offset = range.lowerBound
         while offset < range.upperBound {
             let rest = offset..<range.upperBound
-            if let slice = inMemory(source.identity, rest) ?? onDisk(source, rest) {
-                slices.append(slice)
+            var window = table.withLock { $0.find(source.identity, offset) }
+            if window == nil, let slice = onDisk(source, rest) {
+                pieces.append(Piece(slice: slice, window: nil))
                 offset += Int64(slice.count)
                 continue
             }
-            let window =
-                find(source.identity, offset) ?? start(source, offset, upTo: range.upperBound, .demandRead)
+            // Who waits for memory has none, and so keeps nobody else waiting.
+            window = window ?? start(source, rest, .demandRead, pieces.isEmpty ? .withinLimit : .inAnyCase)
+            guard let window else {
+                guard await waitForRoom(rest) else { throw .interrupted }
+                continue
+            }
             try await window.wait(until: min(range.upperBound, window.range.upperBound))
             // Taken from the window itself: under pressure it may have left the table already.
             guard let slice = window.longestSlice(rest) else { throw .ioError }
-            slices.append(slice)
+            pieces.append(Piece(slice: slice, window: window))
             offset += Int64(slice.count)
         }
-        return slices
-    }
-
-    /// Starts fetching what is missing of `range`, as far as memory allows, or, for a demand, in any case.
-    func prefetch(_ source: Source, _ range: Range<Int64>, isDemand: Bool) {
-        var offset = range.lowerBound
-        let piece = max(min(Int64(range.count) / 4, Self.largestFetch), 1 << 20)
-        while offset < range.upperBound {
-            if let window = find(source.identity, offset) {
-                offset = window.range.upperBound
-                continue
-            }
-            let onDisk =
-                cache?.availableCount(
-                    source.identity, offset: offset, limit: Int(range.upperBound - offset)) ?? 0
-            if onDisk > 0 {
-                offset += Int64(onDisk)
-                continue
-            }
-            guard isDemand || hasRoom(piece) else { return }
-            let end = isDemand ? range.upperBound : min(range.upperBound, offset + piece)
-            offset = start(source, offset, upTo: end, isDemand ? .demandRead : .prefetch).range.upperBound
-        }
-    }
-
-    /// Forgets a version's bytes in memory.
-    func drop(_ identity: ObjectVersion) {
-        state.withLock { state in
-            for held in state.windows.removeValue(forKey: identity) ?? [] {
-                state.total -= Int64(held.window.range.count)
-            }
-        }
+        return take(pieces, source)
     }
 
     // MARK: Places to look
 
-    private func inMemory(_ identity: ObjectVersion, _ wanted: Range<Int64>) -> ByteSlice? {
-        find(identity, wanted.lowerBound)?.longestSlice(wanted)
+    private struct Piece {
+        let slice: ByteSlice
+        /// Nil: from the disk.
+        let window: Window?
+    }
+
+    /// Notes that a reader gets these; a window that was read to its end then makes place for the next.
+    private func take(_ pieces: [Piece], _ source: Source) -> [ByteSlice] {
+        for case (let slice, let window?) in pieces.map({ ($0.slice, $0.window) }) {
+            table.withLock { table in
+                table.noteTaken(slice.count, of: window, source.identity)
+                _ = table.removeIfSpent(window, source.identity)
+            }
+        }
+        return pieces.map(\.slice)
     }
 
     private func onDisk(_ source: Source, _ wanted: Range<Int64>) -> ByteSlice? {
         guard let cache else { return nil }
-        let buffer = ByteBuffer(capacity: wanted.count)
+        // In any case: it is answered at once.
+        let buffer = pool.buffer(capacity: wanted.count)
         let count = cache.read(source.identity, offset: wanted.lowerBound, into: buffer.writable)
         return count > 0 ? ByteSlice(buffer, 0..<count) : nil
-    }
-
-    /// A live window that holds or will hold the byte at `offset`.
-    private func find(_ identity: ObjectVersion, _ offset: Int64) -> Window? {
-        state.withLock { state in
-            guard let index = state.windows[identity]?.firstIndex(where: { $0.window.range.contains(offset) }) else {
-                return nil
-            }
-            state.clock += 1
-            state.windows[identity]?[index].lastUsed = state.clock
-            return state.windows[identity]?[index].window
-        }
-    }
-
-    // MARK: Fetching
-
-    /// Starts a fetch of whole blocks from the one at `offset` on, up to `end`, the next window or the end of the object.
-    private func start(
-        _ source: Source, _ offset: Int64, upTo end: Int64, _ context: RequestContext
-    ) -> Window {
-        let block = Int64(BlockCache.blockSize)
-        let (window, isNew) = state.withLock { state in
-            let others = state.windows[source.identity] ?? []
-            if let found = others.first(where: { $0.window.range.contains(offset) }) { return (found.window, false) }
-            let lower = max(
-                offset / block * block, others.map(\.window.range.upperBound).filter { $0 <= offset }.max() ?? 0)
-            var upper = min((end + block - 1) / block * block, lower + Self.largestFetch, source.size)
-            upper = min(upper, others.map(\.window.range.lowerBound).filter { $0 > offset }.min() ?? upper)
-            let window = Window(range: lower..<max(upper, offset + 1))
-            Self.makeRoom(&state, for: Int64(window.range.count), limit: memoryLimit)
-            state.clock += 1
-            state.total += Int64(window.range.count)
-            state.windows[source.identity, default: []].append(Held(window: window, lastUsed: state.clock))
-            return (window, true)
-        }
-        if isNew { Task { await fetch(source, window, context) } }
-        return window
-    }
-
-    private func hasRoom(_ count: Int64) -> Bool {
-        state.withLock { state in
-            Self.makeRoom(&state, for: count, limit: memoryLimit)
-            return state.total + count <= memoryLimit
-        }
-    }
-
-    /// Lets the windows go that are finished and were used longest ago, until `count` more bytes fit.
-    private static func makeRoom(_ state: inout State, for count: Int64, limit: Int64) {
-        guard state.total + count > limit else { return }
-        let finished = state.windows.flatMap { identity, held in
-            held.filter { $0.window.isFinished }.map { (identity, $0) }
-        }
-        for (identity, held) in finished.sorted(by: { $0.1.lastUsed < $1.1.lastUsed }) {
-            guard state.total + count > limit else { return }
-            remove(held.window, of: identity, from: &state)
-        }
-    }
-
-    private static func remove(_ window: Window, of identity: ObjectVersion, from state: inout State) {
-        guard let index = state.windows[identity]?.firstIndex(where: { $0.window === window }) else { return }
-        state.windows[identity]?.remove(at: index)
-        if state.windows[identity]?.isEmpty == true { state.windows[identity] = nil }
-        state.total -= Int64(window.range.count)
-    }
-
-    private func fetch(_ source: Source, _ window: Window, _ context: RequestContext) async {
-        do {
-            try await transfer(source, window, context)
-            window.buffer.withBytes(0..<window.buffer.capacity) { bytes in
-                cache?.write(source.identity, size: source.size, offset: window.range.lowerBound, bytes)
-            }
-            window.finish(nil)
-        } catch {
-            state.withLock { Self.remove(window, of: source.identity, from: &$0) }
-            window.finish(error)
-        }
-    }
-
-    /// Fetches from where the bytes are; when a commit has moved them in the meantime, from there.
-    private func transfer(_ source: Source, _ window: Window, _ context: RequestContext) async throws(Errno) {
-        var tried: ObjectVersion?
-        // A whole object is checked against its stored checksum before any of it is announced.
-        var context = context
-        if window.range == 0..<source.size { context.objectSize = source.size }
-        context.noteAttributes = source.noteAttributes
-        if isDown() { throw .networkUnreachable }
-        while let location = source.location(), location != tried {
-            tried = location
-            do {
-                let count = try await store.get(
-                    location, range: window.range, into: window.buffer, context
-                ) { window.advance(to: $0) }
-                guard count == window.range.count else { throw Errno.ioError }
-                window.advance(to: count)
-                return
-            } catch let error as ObjectStoreError {
-                if error.code == .unreachable { noteUnreachable() }
-                guard [.notFound, .preconditionFailed].contains(error.code) else { throw error.errno }
-            } catch {
-                throw .ioError
-            }
-        }
-        throw .staleNFSFileHandle
-    }
-}
-
-extension Window {
-    /// As much of `wanted` as is there, from its start; nil when its first byte is not.
-    func longestSlice(_ wanted: Range<Int64>) -> ByteSlice? {
-        let part = wanted.lowerBound..<min(wanted.upperBound, range.upperBound)
-        return part.isEmpty ? nil : slice(part)
     }
 }

@@ -63,10 +63,14 @@ struct FileContents: Sendable {
     private func copyBase(_ part: Range<Int64>, _ buffer: ByteBuffer, _ range: Range<Int64>) async throws(Errno) {
         guard let source else { throw .ioError }
         var offset = part.lowerBound
-        for slice in try await reader.read(source, part, ahead: part) {
-            let place = offset..<offset + Int64(slice.count)
-            slice.withBytes { target(buffer, place, range).copyMemory(from: $0) }
-            offset = place.upperBound
+        while offset < part.upperBound {
+            // A little at a time, since what a read gives stays in memory until all of it is there.
+            let piece = offset..<min(offset + (1 << 20), part.upperBound)
+            for slice in try await reader.read(source, piece, ahead: offset..<part.upperBound) {
+                let place = offset..<offset + Int64(slice.count)
+                slice.withBytes { target(buffer, place, range).copyMemory(from: $0) }
+                offset = place.upperBound
+            }
         }
     }
 

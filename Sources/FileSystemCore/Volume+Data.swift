@@ -19,7 +19,7 @@ extension Volume {
             if let staged = plan.node?.file?.staged { return readStaged(staged, inode, handle, plan, source) }
             guard let source else { return .ready([zeros(plan.range.count)]) }
             if let slices = reader.available(source, plan.range) {
-                reader.prefetch(source, plan.ahead, isDemand: false)
+                reader.prefetch(source, plan.ahead)
                 return .ready(slices)
             }
             return .later { () async throws(Errno) in

@@ -7,6 +7,7 @@ import SystemPackage
 /// for the whole range.
 final class Window: Sendable {
     let range: Range<Int64>
+    /// Has room for the range at least.
     let buffer: ByteBuffer
 
     private struct State {
@@ -14,19 +15,25 @@ final class Window: Sendable {
         var valid = 0
         var failure: Errno?
         var isFinished = false
+        /// Nobody works on it any more.
+        var isSettled = false
+        var isKept = false
         var waiters: [Int: (needed: Int, continuation: CheckedContinuation<Errno?, Never>)] = [:]
         var nextWaiter = 0
     }
     /// Guards the state; continuations are resumed after it is let go.
     private let state = Mutex(State())
 
-    init(range: Range<Int64>) {
+    init(range: Range<Int64>, _ buffer: ByteBuffer) {
+        precondition(buffer.capacity >= range.count, "the range does not fit the buffer")
         self.range = range
-        buffer = ByteBuffer(capacity: range.count)
+        self.buffer = buffer
     }
 
-    var isFinished: Bool { state.withLock { $0.isFinished } }
-    var hasFailed: Bool { state.withLock { $0.failure != nil } }
+    /// The fetch has ended, and so has the writing to the disk cache.
+    var isSettled: Bool { state.withLock { $0.isSettled } }
+    /// Settled, and all of it was given to the disk cache.
+    var isKept: Bool { state.withLock { $0.isKept } }
 
     /// The part of `wanted` that is there already, from its start, or nil.
     func slice(_ wanted: Range<Int64>) -> ByteSlice? {
@@ -50,6 +57,14 @@ final class Window: Sendable {
             state.isFinished = true
             state.failure = failure
             return state.waiters.map { ($0.key, $0.value.needed <= state.valid ? nil : failure ?? .ioError) }
+        }
+    }
+
+    /// Nobody works on it any more.
+    func settle(isKept: Bool) {
+        state.withLock { state in
+            state.isSettled = true
+            state.isKept = isKept
         }
     }
 
