@@ -8,7 +8,7 @@ extension StagedFile.Store {
     ///
     /// `.ioError` when it is no log that this store's key sealed; the file is left alone.
     public func recover(_ path: FilePath) throws(Errno) -> StagedFile {
-        let log = try Log.open(path, key)
+        let log = try Log.open(path, key, on: disk)
         let fileSize = try log.file.status().size
         var replay = LogReplay(log)
         try pool.withBuffer { (buffer) throws(Errno) in try replay.run(buffer) }

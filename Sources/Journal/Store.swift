@@ -24,28 +24,36 @@ extension StagedFile {
         let directory: FilePath
         let key: SealingKey?
         let logger: Logger
+        let disk: any DiskAccess
         /// Room for a megabyte of records. Two writers and two readers find one ready; more get fresh memory.
         let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 4)
         private let claims: Claims
+        private let random: @Sendable (Int) -> [UInt8]
 
-        /// Makes what is missing. Without a key, records are checked but not sealed.
-        public init(directory: FilePath, key: SealingKey?, logger: Logger) throws(StagingUnavailable) {
+        /// Makes what is missing. Without a key, records are checked but not sealed. `random` gives that many random bytes
+        /// for the names of files, which must not meet.
+        public init(
+            directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk(),
+            random: @escaping @Sendable (Int) -> [UInt8] = SecureRandom.bytes
+        ) throws(StagingUnavailable) {
             do throws(Errno) {
-                try Directory.create(directory)
-                claims = try Claims(root: directory)
+                try disk.createDirectory(directory)
+                claims = try Claims(root: directory, disk, random)
             } catch {
                 throw StagingUnavailable(path: directory, code: error)
             }
             self.directory = claims.own
             self.key = key
             self.logger = logger
+            self.disk = disk
+            self.random = random
         }
 
         /// Makes an empty staged file over a base of `baseSize` bytes (0 for a new file).
         public func create(baseSize: Int64) throws(Errno) -> StagedFile {
             guard baseSize >= 0 else { throw .invalidArgument }
-            let path = directory.appending(Hex.encode(SecureRandom.bytes(12)) + ".log")
-            let log = try Log.create(path, baseSize: baseSize, key)
+            let path = directory.appending(Hex.encode(random(12)) + ".log")
+            let log = try Log.create(path, baseSize: baseSize, key, on: disk)
             return StagedFile(path, self, Contents(log), LogWriter())
         }
 
@@ -61,20 +69,22 @@ extension StagedFile {
 private final class Claims: Sendable {
     let own: FilePath
     private let root: FilePath
+    private let disk: any DiskAccess
     /// The locks, by directory name; held until the store goes. Guards the dictionary; taken by `leftovers` only.
-    private let locks: Mutex<[String: OpenFile]>
+    private let locks: Mutex<[String: any DiskFile]>
 
     private static let lockName = "owner"
     private static let attemptLimit = 16
 
-    init(root: FilePath) throws(Errno) {
+    init(root: FilePath, _ disk: any DiskAccess, _ random: (Int) -> [UInt8]) throws(Errno) {
         self.root = root
+        self.disk = disk
         for _ in 0..<Self.attemptLimit {
-            let name = Hex.encode(SecureRandom.bytes(8))
+            let name = Hex.encode(random(8))
             let path = root.appending(name)
-            try Directory.create(path)
+            try disk.createDirectory(path)
             // Between the two a store that looks for leftovers may take the new directory for one, and remove it.
-            if let lock = try Self.lock(path, O_RDWR | O_CREAT) {
+            if let lock = try Self.lock(path, disk) {
                 own = path
                 locks = Mutex([name: lock])
                 return
@@ -84,9 +94,9 @@ private final class Claims: Sendable {
     }
 
     /// Nil when another process has it, or the directory is gone.
-    private static func lock(_ directory: FilePath, _ flags: Int32) throws(Errno) -> OpenFile? {
+    private static func lock(_ directory: FilePath, _ disk: any DiskAccess) throws(Errno) -> (any DiskFile)? {
         do throws(Errno) {
-            let file = try OpenFile(directory.appending(lockName), flags)
+            let file = try disk.open(directory.appending(lockName), O_RDWR | O_CREAT)
             guard try file.lock(.exclusive) else { return nil }
             // A remover may have had it before: then the name is gone, and with it the claim.
             return try file.status().linkCount > 0 ? file : nil
@@ -99,10 +109,10 @@ private final class Claims: Sendable {
 
     func leftovers() throws(Errno) -> [FilePath] {
         var found: [FilePath] = []
-        for name in try Directory.names(root) where root.appending(name) != own {
+        for name in try disk.names(root) where root.appending(name) != own {
             let path = root.appending(name)
             let isOurs = try locks.withLock { (locks) throws(Errno) in
-                if locks[name] == nil { locks[name] = try Self.lock(path, O_RDWR | O_CREAT) }
+                if locks[name] == nil { locks[name] = try Self.lock(path, disk) }
                 return locks[name] != nil
             }
             if !isOurs { continue }
@@ -116,24 +126,24 @@ private final class Claims: Sendable {
     /// Removes compactions that were not finished; returns the logs.
     private func clean(_ directory: FilePath) throws(Errno) -> [FilePath] {
         var logs: [FilePath] = []
-        for name in try Directory.names(directory) {
+        for name in try disk.names(directory) {
             if name.hasSuffix(".log") { logs.append(directory.appending(name)) }
-            if name.hasSuffix(".new") { try Directory.remove(directory.appending(name)) }
+            if name.hasSuffix(".new") { try disk.remove(directory.appending(name)) }
         }
         return logs
     }
 
     private func forget(_ name: String) {
         // What can't be removed is an empty directory, found again next time.
-        try? Directory.remove(root.appending(name).appending(Self.lockName))
-        try? Directory.removeEmpty(root.appending(name))
+        try? disk.remove(root.appending(name).appending(Self.lockName))
+        try? disk.removeEmpty(root.appending(name))
         locks.withLock { $0[name] = nil }
     }
 
     deinit {
         // Succeeds only when no log is left.
         let name = own.lastComponent?.string ?? ""
-        guard let left = try? Directory.names(own), left == [Self.lockName] else { return }
+        guard let left = try? disk.names(own), left == [Self.lockName] else { return }
         forget(name)
     }
 }
