@@ -81,6 +81,7 @@ let package = Package(
         // Storage.
         tests("Sealing", ["Disk"]),
         tests("SQLite", [system]),
+        tests("Disk", [system]),
         tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
         tests("Journal", ["Sealing", "Disk", log, system]),
         // Signing in.

@@ -28,17 +28,14 @@ extension StagedFile {
         /// Room for a megabyte of records. Two writers and two readers find one ready; more get fresh memory.
         let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 4)
         private let claims: Claims
-        private let random: @Sendable (Int) -> [UInt8]
 
-        /// Makes what is missing. Without a key, records are checked but not sealed. `random` gives that many random bytes
-        /// for the names of files, which must not meet.
+        /// Makes what is missing. Without a key, records are checked but not sealed.
         public init(
-            directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk(),
-            random: @escaping @Sendable (Int) -> [UInt8] = SecureRandom.bytes
+            directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk()
         ) throws(StagingUnavailable) {
             do throws(Errno) {
                 try disk.createDirectory(directory)
-                claims = try Claims(root: directory, disk, random)
+                claims = try Claims(root: directory, disk)
             } catch {
                 throw StagingUnavailable(path: directory, code: error)
             }
@@ -46,13 +43,12 @@ extension StagedFile {
             self.key = key
             self.logger = logger
             self.disk = disk
-            self.random = random
         }
 
         /// Makes an empty staged file over a base of `baseSize` bytes (0 for a new file).
         public func create(baseSize: Int64) throws(Errno) -> StagedFile {
             guard baseSize >= 0 else { throw .invalidArgument }
-            let path = directory.appending(Hex.encode(random(12)) + ".log")
+            let path = directory.appending(Hex.encode(SecureRandom.bytes(12)) + ".log")
             let log = try Log.create(path, baseSize: baseSize, key, on: disk)
             return StagedFile(path, self, Contents(log), LogWriter())
         }
@@ -76,11 +72,11 @@ private final class Claims: Sendable {
     private static let lockName = "owner"
     private static let attemptLimit = 16
 
-    init(root: FilePath, _ disk: any DiskAccess, _ random: (Int) -> [UInt8]) throws(Errno) {
+    init(root: FilePath, _ disk: any DiskAccess) throws(Errno) {
         self.root = root
         self.disk = disk
         for _ in 0..<Self.attemptLimit {
-            let name = Hex.encode(random(8))
+            let name = Hex.encode(SecureRandom.bytes(8))
             let path = root.appending(name)
             try disk.createDirectory(path)
             // Between the two a store that looks for leftovers may take the new directory for one, and remove it.
