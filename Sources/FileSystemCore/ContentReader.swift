@@ -40,15 +40,17 @@ final class ContentReader: Sendable {
     /// True while the network is known to be down: nothing is then fetched.
     private let isDown: @Sendable () -> Bool
     private let noteUnreachable: @Sendable () -> Void
+    private let executor: (any TaskExecutor)?
     /// Guards the table of windows only; nothing is fetched, read or waited for under it.
     private let state = Mutex(State())
 
     init(
         store: any ObjectStore, cache: BlockCache?, memoryLimit: Int64, isDown: @escaping @Sendable () -> Bool,
-        noteUnreachable: @escaping @Sendable () -> Void
+        noteUnreachable: @escaping @Sendable () -> Void, executor: (any TaskExecutor)? = nil
     ) {
         self.isDown = isDown
         self.noteUnreachable = noteUnreachable
+        self.executor = executor
         self.store = store
         self.cache = cache
         self.memoryLimit = memoryLimit
@@ -170,7 +172,7 @@ final class ContentReader: Sendable {
             state.windows[source.identity, default: []].append(Held(window: window, lastUsed: state.clock))
             return (window, true)
         }
-        if isNew { Task { await fetch(source, window, context) } }
+        if isNew { Task(executorPreference: executor) { await self.fetch(source, window, context) } }
         return window
     }
 

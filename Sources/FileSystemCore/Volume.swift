@@ -43,12 +43,12 @@ public final class Volume: FileSystem {
         self.clock = clock
         self.writers = writers
         self.logger = logger
-        let network = NetworkState()
+        let network = NetworkState(clock)
         self.network = network
         let unreachable = Weak<Volume>()
         reader = ContentReader(
             store: store, cache: cache, memoryLimit: options.memory / 2, isDown: { network.isDown },
-            noteUnreachable: { unreachable.value?.noteUnreachable() })
+            noteUnreachable: { unreachable.value?.noteUnreachable() }, executor: clock.executor)
         budget = MemoryBudget(limit: Int(options.memory / 2))
         state = Mutex(VolumeState(options: options, now: clock.wall()))
         unreachable.value = self
@@ -94,12 +94,12 @@ public final class Volume: FileSystem {
     private func perform(_ action: Committer.Action) {
         switch action {
         case .run(let intent):
-            Task { await commit(intent) }
+            Task(executorPreference: clock.executor) { await self.commit(intent) }
         case .wake(let time):
             let wait = max(time - clock.monotonic(), .zero)
-            Task {
-                try? await Task.sleep(for: wait)
-                update { $0.overlay.tick(now: clock.monotonic()) }
+            Task(executorPreference: clock.executor) {
+                guard (try? await self.clock.sleep(wait)) != nil else { return }
+                self.update { $0.overlay.tick(now: self.clock.monotonic()) }
             }
         case .settled(let id, let error):
             let latches = state.withLock { $0.latches.removeValue(forKey: id) } ?? []
