@@ -63,6 +63,8 @@ let package = Package(
         // Layer 3: the file system and the kernel.
         layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
+        // What the layers above stand on in the simulator: one thread, its own time, a store and a disk that fail.
+        layer("Simulation", ["FileSystemCore", "ObjectStore", "Disk", "Bytes", heap]),
         // Layer 4: one mount.
         layer(
             "MountRuntime",
@@ -82,6 +84,7 @@ let package = Package(
         tests("Sealing", ["Disk"]),
         tests("SQLite", [system]),
         tests("Disk", [system]),
+        tests("Simulation", ["FileSystemCore", "Journal", "ObjectStore", "Disk", "Bytes", log, system]),
         tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
         tests("Journal", ["Sealing", "Disk", log, system]),
         // Signing in.
