@@ -61,8 +61,10 @@ let package = Package(
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", "CProcess", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
-        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Sealing", "Bytes", heap, log, system]),
+        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Sealing", "Disk", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
+        // What the layers above stand on in the simulator: one thread, its own time, a store and a disk that fail.
+        layer("Simulation", ["FileSystemCore", "ObjectStore", "Disk", "Bytes", heap]),
         // Layer 4: one mount.
         layer(
             "MountRuntime",
@@ -81,6 +83,8 @@ let package = Package(
         // Storage.
         tests("Sealing", ["Disk"]),
         tests("SQLite", [system]),
+        tests("Disk", [system]),
+        tests("Simulation", ["FileSystemCore", "Journal", "ObjectStore", "Disk", "Bytes", log, system]),
         tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
         tests("Journal", ["Sealing", "Disk", log, system]),
         // Signing in.

@@ -82,7 +82,7 @@ extension ContentReader {
                 return window
             }
             guard let added else { continue }
-            Task { await fetch(source, added, context) }
+            Task(executorPreference: executor) { await self.fetch(source, added, context) }
             return added
         }
     }

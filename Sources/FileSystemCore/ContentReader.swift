@@ -33,6 +33,7 @@ final class ContentReader: Sendable {
     /// True while the network is known to be down: nothing is then fetched.
     let isDown: @Sendable () -> Bool
     let noteUnreachable: @Sendable () -> Void
+    let executor: (any TaskExecutor)?
     /// Guards the table only; nothing is fetched, read, waited for or freed under it.
     let table = Mutex(WindowTable())
 
@@ -40,10 +41,11 @@ final class ContentReader: Sendable {
     ///   while it is used up.
     init(
         store: any ObjectStore, cache: (any CleanBlocks)?, memoryLimit: Int64, isDown: @escaping @Sendable () -> Bool,
-        noteUnreachable: @escaping @Sendable () -> Void
+        noteUnreachable: @escaping @Sendable () -> Void, executor: (any TaskExecutor)? = nil
     ) {
         self.isDown = isDown
         self.noteUnreachable = noteUnreachable
+        self.executor = executor
         self.store = store
         self.cache = cache
         let pool = BufferPool(limit: Int(memoryLimit))

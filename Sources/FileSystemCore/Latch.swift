@@ -20,7 +20,8 @@ final class Latch<Value: Sendable>: Sendable {
             guard state.outcome == nil else { return [CheckedContinuation<Outcome, Never>]() }
             state.outcome = outcome
             defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            // In the order they came, so that a run can be repeated.
+            return state.waiters.sorted { $0.key < $1.key }.map(\.value)
         }
         for waiter in waiters { waiter.resume(returning: outcome) }
     }
@@ -50,13 +51,13 @@ final class Latch<Value: Sendable>: Sendable {
     }
 
     /// As `wait`, but gives up with `late` when `patience` has passed.
-    func wait(atMost patience: Duration, late: Errno) async throws(Errno) -> Value {
+    func wait(atMost patience: Duration, late: Errno, _ clock: VolumeClock) async throws(Errno) -> Value {
         let outcome = await withTaskGroup(of: Outcome?.self) { group in
             group.addTask { () async -> Outcome? in
                 do throws(Errno) { return .success(try await self.wait()) } catch { return .failure(error) }
             }
             group.addTask { () async -> Outcome? in
-                do { try await Task.sleep(for: patience) } catch { return nil }
+                do { try await clock.sleep(patience) } catch { return nil }
                 return .failure(late)
             }
             var first: Outcome?

@@ -14,6 +14,9 @@ final class NetworkState: Sendable {
     }
     /// Guards the flag only.
     private let state = Mutex(State())
+    private let clock: VolumeClock
+
+    init(_ clock: VolumeClock) { self.clock = clock }
 
     var isDown: Bool { state.withLock { $0.isDown } }
 
@@ -27,9 +30,11 @@ final class NetworkState: Sendable {
             return !state.isDown
         }
         guard isNew else { return false }
-        Task {
-            while await !probe() { try? await Task.sleep(for: Self.probePause) }
-            state.withLock { $0.isDown = false }
+        Task(executorPreference: clock.executor) {
+            while await !probe() {
+                guard (try? await self.clock.sleep(Self.probePause)) != nil else { return }
+            }
+            self.state.withLock { $0.isDown = false }
             returned()
         }
         return true

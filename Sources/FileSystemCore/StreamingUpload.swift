@@ -15,6 +15,8 @@ final class StreamingUpload: Sendable {
         var changes: [Int: UInt64] = [:]
         var bytesSent: Int64 = 0
         var isCancelled = false
+        /// Wait for the parts that are being sent.
+        var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
     /// Parts sent at once.
@@ -24,10 +26,15 @@ final class StreamingUpload: Sendable {
     let attributes: ObjectAttributes
     private let store: any ObjectStore
     private let budget: MemoryBudget
+    private let executor: (any TaskExecutor)?
     /// Guards which part is sent, being sent, or stale; held for a moment only.
     private let state = Mutex(State())
 
-    init(store: any ObjectStore, budget: MemoryBudget, key: ObjectKey, attributes: ObjectAttributes) {
+    init(
+        store: any ObjectStore, budget: MemoryBudget, key: ObjectKey, attributes: ObjectAttributes,
+        _ executor: (any TaskExecutor)? = nil
+    ) {
+        self.executor = executor
         self.store = store
         self.budget = budget
         self.key = key
@@ -78,7 +85,7 @@ final class StreamingUpload: Sendable {
     /// Sends a claimed part.
     func send(_ claim: Claim, _ contents: FileContents) async throws(ObjectStoreError) {
         let index = claim.index
-        defer { state.withLock { _ = $0.sending.remove(index) } }
+        defer { wake { _ = $0.sending.remove(index) } }
         let range = PartPlan.range(index).clamped(to: 0..<contents.size)
         guard let number = PartNumber(index + 1), !range.isEmpty else { return }
         let upload = try await begun()
@@ -103,7 +110,7 @@ final class StreamingUpload: Sendable {
         let beginning = state.withLock { state -> Task<Result<Upload, ObjectStoreError>, Never>? in
             if let beginning = state.beginning { return beginning }
             if state.isCancelled { return nil }
-            let beginning = Task { [store, key, attributes] in
+            let beginning = Task(executorPreference: executor) { [store, key, attributes] in
                 await Self.outcome { () async throws(ObjectStoreError) in
                     try await store.createUpload(key, attributes, .upload)
                 }
@@ -149,9 +156,7 @@ final class StreamingUpload: Sendable {
 
     private func sendMissing(_ count: Int, _ contents: FileContents) async throws(ObjectStoreError) {
         // Parts that are being sent from an older snapshot end first.
-        while state.withLock({ !$0.sending.isEmpty && !$0.isCancelled }) {
-            try? await Task.sleep(for: .milliseconds(5))
-        }
+        await sendingEnded()
         var missing = state.withLock { state in
             (0..<count).filter { index in
                 let size = Int64(PartPlan.range(index).clamped(to: 0..<contents.size).count)
@@ -185,15 +190,33 @@ final class StreamingUpload: Sendable {
         if let failure { throw failure }
     }
 
+    /// Returns when no part is being sent, or the upload was cancelled.
+    private func sendingEnded() async {
+        await withCheckedContinuation { continuation in
+            wake { $0.waiting.append(continuation) }
+        }
+    }
+
+    /// Changes the state, then wakes who waits, if there is nothing to wait for any more.
+    private func wake(_ change: (inout sending State) -> Void) {
+        let woken = state.withLock { state in
+            change(&state)
+            guard state.sending.isEmpty || state.isCancelled else { return [CheckedContinuation<Void, Never>]() }
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in woken { continuation.resume() }
+    }
+
     /// Gives the upload up.
     func cancel() {
+        wake { $0.isCancelled = true }
         let beginning = state.withLock { state in
             defer { state.beginning = nil }
-            state.isCancelled = true
             return state.beginning
         }
         guard let beginning else { return }
-        Task {
+        Task(executorPreference: executor) { [store] in
             if case .success(let upload) = await beginning.value { await store.abortUpload(upload, .metadata) }
         }
     }

@@ -168,7 +168,7 @@ extension Volume {
             return true
         }
         guard isNew, !isDown else { return }
-        Task { try? await learnStored(inode) }
+        Task(executorPreference: clock.executor) { try? await self.learnStored(inode) }
     }
 }
 

@@ -127,7 +127,8 @@ extension Volume {
                 try await putWhole(key, contents, draft)
             }
         }
-        let upload = StreamingUpload(store: store, budget: budget, key: key, attributes: draft.attributes)
+        let upload = StreamingUpload(
+            store: store, budget: budget, key: key, attributes: draft.attributes, clock.executor)
         guard let eTag = try await upload.finish(contents, draft.precondition) else {
             throw ObjectStoreError(.invalidAnswer, "the upload of \(key) was cancelled")
         }

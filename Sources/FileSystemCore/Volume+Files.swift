@@ -128,7 +128,7 @@ extension Volume {
             return file.staged
         }
         guard let staged else { return }
-        Task { adopt(inode, staged) }
+        Task(executorPreference: clock.executor) { self.adopt(inode, staged) }
     }
 
     private func adopt(_ inode: InodeNumber, _ staged: StagedFile) {

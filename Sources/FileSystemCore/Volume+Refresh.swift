@@ -34,9 +34,9 @@ extension Volume {
             return (latch, true)
         }
         if isNew {
-            Task {
-                let outcome = await list(inode)
-                update { $0.loads[inode] = nil }
+            Task(executorPreference: clock.executor) {
+                let outcome = await self.list(inode)
+                self.update { $0.loads[inode] = nil }
                 latch.resolve(outcome)
             }
         }

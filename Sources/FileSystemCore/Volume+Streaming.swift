@@ -18,7 +18,8 @@ extension Volume {
             else { return nil }
             var attributes = state.attributesToStore(node)
             if !node.attributes.hasExplicitTime { attributes.metadata["mtime"] = nil }
-            let streaming = StreamingUpload(store: store, budget: budget, key: key, attributes: attributes)
+            let streaming = StreamingUpload(
+                store: store, budget: budget, key: key, attributes: attributes, clock.executor)
             state.tree[unkept: inode]?.file?.streaming = streaming
             return streaming
         }
@@ -33,11 +34,11 @@ extension Volume {
                 return file
             }
             guard let file, let staged = file.staged, let claim = streaming.claim(size: file.size) else { return }
-            Task {
+            Task(executorPreference: clock.executor) {
                 let contents = FileContents(
-                    size: staged.size, snapshot: staged.snapshot(), source: nil, reader: reader)
+                    size: staged.size, snapshot: staged.snapshot(), source: nil, reader: self.reader)
                 // A part that fails is sent again when the file is closed.
-                if (try? await streaming.send(claim, contents)) != nil { pump(inode, streaming) }
+                if (try? await streaming.send(claim, contents)) != nil { self.pump(inode, streaming) }
             }
         }
     }

@@ -1,5 +1,6 @@
 import BlockCache
 import Bytes
+import Disk
 import Journal
 import Logging
 import ObjectStore
@@ -41,11 +42,11 @@ public final class Volume: FileSystem {
     ///   - writers: Tells whether a file's last writer is closing it.
     public init(
         options: VolumeOptions, store: any ObjectStore, cache: BlockCache?, journal directory: FilePath,
-        key: SealingKey?, clock: VolumeClock = .system, writers: any WriterCensus = ProcessDescriptors(),
+        key: SealingKey?, disk: any DiskAccess = MachineDisk(), clock: VolumeClock = .system, writers: any WriterCensus = ProcessDescriptors(),
         logger: Logger
     ) throws(JournalUnavailable) {
         var recovery = VolumeRecovery(root: options.prefix)
-        journal = try SpaceJournal(directory: directory, key: key, logger: logger) { recovery.take($0, $1) }
+        journal = try SpaceJournal(directory: directory, key: key, logger: logger, disk: disk) { recovery.take($0, $1) }
         if recovery.unreadable > 0 {
             logger.error(
                 "Some of the journal could not be read", metadata: ["rows": "\(recovery.unreadable)"])
@@ -59,12 +60,12 @@ public final class Volume: FileSystem {
         self.clock = clock
         self.writers = writers
         self.logger = logger
-        let network = NetworkState()
+        let network = NetworkState(clock)
         self.network = network
         let unreachable = Weak<Volume>()
         reader = ContentReader(
             store: store, cache: cache, memoryLimit: options.memory / 2, isDown: { network.isDown },
-            noteUnreachable: { unreachable.value?.noteUnreachable() })
+            noteUnreachable: { unreachable.value?.noteUnreachable() }, executor: clock.executor)
         budget = MemoryBudget(limit: Int(options.memory / 2))
         state = Mutex(restored)
         unreachable.value = self
@@ -175,12 +176,12 @@ public final class Volume: FileSystem {
     private func perform(_ action: Committer.Action) {
         switch action {
         case .run(let intent):
-            Task { await commit(intent) }
+            Task(executorPreference: clock.executor) { await self.commit(intent) }
         case .wake(let time):
             let wait = max(time - clock.monotonic(), .zero)
-            Task {
-                try? await Task.sleep(for: wait)
-                update { $0.overlay.tick(now: clock.monotonic()) }
+            Task(executorPreference: clock.executor) {
+                guard (try? await self.clock.sleep(wait)) != nil else { return }
+                self.update { $0.overlay.tick(now: self.clock.monotonic()) }
             }
         case .settled(let id, let error):
             let latches = state.withLock { $0.latches.removeValue(forKey: id) } ?? []

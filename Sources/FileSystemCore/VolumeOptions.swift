@@ -45,6 +45,10 @@ public struct VolumeClock: Sendable {
     public var wall: @Sendable () -> Timestamp
     /// A number from 0 to 1, for jitter.
     public var random: @Sendable () -> Double
+    /// Returns after so long a time, or throws when nothing is to happen any more.
+    public var sleep: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+    /// What runs the volume's tasks; nil for the machine's threads.
+    public var executor: (any TaskExecutor)?
 
     public init(
         monotonic: @escaping @Sendable () -> Duration, wall: @escaping @Sendable () -> Timestamp,

@@ -70,7 +70,7 @@ final class Window: Sendable {
 
     private func wake(_ change: (inout sending State) -> [(id: Int, failure: Errno?)]) {
         let woken = state.withLock { state in
-            change(&state).compactMap { done in
+            change(&state).sorted { $0.id < $1.id }.compactMap { done in
                 state.waiters.removeValue(forKey: done.id).map { ($0.continuation, done.failure) }
             }
         }

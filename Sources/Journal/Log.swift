@@ -31,13 +31,13 @@ final class Log: Sendable {
     static let headByteCount = 128
     private static let sealOffset = 56
 
-    let file: OpenFile
+    let file: any DiskFile
     let baseSize: Int64
     private let form: Form
     private let salt: [UInt8]
     private let blockGuard: BlockGuard
 
-    private init(_ file: OpenFile, _ form: Form, salt: [UInt8], baseSize: Int64, _ key: SealingKey?) {
+    private init(_ file: any DiskFile, _ form: Form, salt: [UInt8], baseSize: Int64, _ key: SealingKey?) {
         self.file = file
         self.form = form
         self.salt = salt
@@ -50,22 +50,24 @@ final class Log: Sendable {
 
     /// Makes an empty log. The name is not durable before its directory is synced.
     static func create(
-        _ path: FilePath, _ form: Form, baseSize: Int64 = 0, _ key: SealingKey?
+        _ path: FilePath, _ form: Form, baseSize: Int64 = 0, _ key: SealingKey?, on disk: any DiskAccess
     ) throws(Errno) -> Log {
-        let file = try OpenFile(path, O_RDWR | O_CREAT | O_EXCL)
+        let file = try disk.open(path, O_RDWR | O_CREAT | O_EXCL)
         let log = Log(file, form, salt: SecureRandom.bytes(32), baseSize: baseSize, key)
         do throws(Errno) {
             try log.writeHead(isSealed: key != nil)
         } catch {
-            try? Directory.remove(path)
+            try? disk.remove(path)
             throw error
         }
         return log
     }
 
     /// Opens a log that was left; `.ioError` when its head is not one that this key sealed.
-    static func open(_ path: FilePath, _ form: Form, _ key: SealingKey?) throws(Errno) -> Log {
-        let file = try OpenFile(path, O_RDWR)
+    static func open(
+        _ path: FilePath, _ form: Form, _ key: SealingKey?, on disk: any DiskAccess
+    ) throws(Errno) -> Log {
+        let file = try disk.open(path, O_RDWR)
         var head = [UInt8](repeating: 0, count: headByteCount)
         let count = try read(file, into: &head)
         let baseSize = head.withUnsafeBytes {
@@ -83,7 +85,7 @@ final class Log: Sendable {
         return log
     }
 
-    private static func read(_ file: OpenFile, into bytes: inout [UInt8]) throws(Errno) -> Int {
+    private static func read(_ file: any DiskFile, into bytes: inout [UInt8]) throws(Errno) -> Int {
         let result: Result<Int, Errno> = bytes.withUnsafeMutableBytes { bytes in
             Result { () throws(Errno) in try file.read(at: 0, into: bytes) }
         }

@@ -33,6 +33,7 @@ public final class RowLog: Sendable {
 
     private let path: FilePath
     private let key: SealingKey?
+    private let disk: any DiskAccess
     private let logger: Logger
     private let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 1)
     /// What waits to be written, in order; held for a moment only. Taken inside `writer`.
@@ -46,14 +47,15 @@ public final class RowLog: Sendable {
     private static let smallestRewrite: Int64 = 4 << 20
 
     /// Makes an empty log, also in place of a file that holds none.
-    init(creating path: FilePath, _ key: SealingKey?, _ logger: Logger) throws(Errno) {
+    init(creating path: FilePath, _ key: SealingKey?, _ disk: any DiskAccess, _ logger: Logger) throws(Errno) {
         self.path = path
         self.key = key
+        self.disk = disk
         self.logger = logger
-        try Directory.remove(path)
-        let log = try Log.create(path, .rows, key)
+        try disk.remove(path)
+        let log = try Log.create(path, .rows, key, on: disk)
         try log.file.syncData()
-        try OpenFile.syncDirectory(path.removingLastComponent())
+        try disk.syncDirectory(path.removingLastComponent())
         let end = Int64(Log.headByteCount)
         writer = Mutex(Writer(log: log, end: end, sequence: 1, sizeWhenRewritten: end))
     }
@@ -61,13 +63,14 @@ public final class RowLog: Sendable {
     /// Opens a log and gives its rows to `replay`, as far as they are whole; it is cut there. `.ioError` when the file's
     /// head is none that this key sealed.
     init(
-        opening path: FilePath, _ key: SealingKey?, _ logger: Logger,
+        opening path: FilePath, _ key: SealingKey?, _ disk: any DiskAccess, _ logger: Logger,
         _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
     ) throws(Errno) {
         self.path = path
         self.key = key
+        self.disk = disk
         self.logger = logger
-        let log = try Log.open(path, .rows, key)
+        let log = try Log.open(path, .rows, key, on: disk)
         var reader = RowReplay(log)
         try pool.withBuffer { (buffer) throws(Errno) in try reader.run(buffer, replay) }
         let dropped = try log.file.status().size - reader.end
@@ -189,16 +192,16 @@ public final class RowLog: Sendable {
     private func rewrite(_ rows: RowBatch, _ writer: inout Writer) {
         let temporary = path.removingLastComponent().appending((path.lastComponent?.string ?? "") + ".new")
         do throws(Errno) {
-            try Directory.remove(temporary)
-            let log = try Log.create(temporary, .rows, key)
+            try disk.remove(temporary)
+            let log = try Log.create(temporary, .rows, key, on: disk)
             let added = try write(rows, to: log, at: Int64(Log.headByteCount), sequence: 1)
             try log.file.syncData()
-            try Directory.rename(temporary, to: path)
-            try OpenFile.syncDirectory(path.removingLastComponent())
+            try disk.rename(temporary, to: path)
+            try disk.syncDirectory(path.removingLastComponent())
             let end = Int64(Log.headByteCount) + added.byteCount
             writer = Writer(log: log, end: end, sequence: 1 + added.recordCount, sizeWhenRewritten: end)
         } catch {
-            try? Directory.remove(temporary)
+            try? disk.remove(temporary)
             // Not again before it has grown once more.
             writer.sizeWhenRewritten = writer.end
             logger.warning(

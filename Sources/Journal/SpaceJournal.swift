@@ -37,7 +37,7 @@ public final class SpaceJournal: Sendable {
     public let rows: RowLog
     public let staging: StagedFile.Store
     /// Held until the journal goes.
-    private let owner: OpenFile
+    private let owner: any DiskFile
 
     private static let rowsName = "rows.log"
     private static let stagedName = "staged"
@@ -45,47 +45,51 @@ public final class SpaceJournal: Sendable {
     /// Opens the journal in `directory`, making what is missing. `replay` is called with each row that was set and not
     /// removed since, or replaced, in the order of the log. Without a key, records are checked but not sealed.
     public init(
-        directory: FilePath, key: SealingKey?, logger: Logger,
+        directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk(),
         replay: (_ name: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>?) -> Void
     ) throws(JournalUnavailable) {
         let isOurs: Bool
         do throws(Errno) {
-            try Directory.create(directory)
-            owner = try OpenFile(directory.appending("owner"), O_RDWR | O_CREAT)
+            try disk.createDirectory(directory)
+            owner = try disk.open(directory.appending("owner"), O_RDWR | O_CREAT)
             isOurs = try owner.lock(.exclusive)
         } catch {
             throw JournalUnavailable(path: directory, reason: .disk(error))
         }
         guard isOurs else { throw JournalUnavailable(path: directory, reason: .inUse) }
         do throws(Errno) {
-            rows = try Self.openRows(directory, key, logger, replay)
+            rows = try Self.openRows(directory, key, disk, logger, replay)
         } catch {
             throw JournalUnavailable(path: directory, reason: .disk(error))
         }
         staging = try StagedFile.Store(
-            directory: directory.appending(Self.stagedName), key: key, logger: logger)
+            directory: directory.appending(Self.stagedName), key: key, logger: logger, disk: disk)
     }
 
     private static func openRows(
-        _ directory: FilePath, _ key: SealingKey?, _ logger: Logger,
+        _ directory: FilePath, _ key: SealingKey?, _ disk: any DiskAccess, _ logger: Logger,
         _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
     ) throws(Errno) -> RowLog {
         let path = directory.appending(rowsName)
-        if let status = try OpenFile.status(of: path), status.size > 0 {
+        // A shorter one was being made when its process ended: nothing was ever in it.
+        if try disk.names(directory).contains(rowsName),
+            try disk.open(path, O_RDONLY).status().size >= Int64(Log.headByteCount)
+        {
             do throws(Errno) {
-                return try RowLog(opening: path, key, logger, replay)
+                return try RowLog(opening: path, key, disk, logger, replay)
             } catch .ioError {
                 let aside = directory.appending("unreadable-" + Hex.encode(SecureRandom.bytes(6)))
-                try Directory.create(aside)
-                try Directory.rename(path, to: aside.appending(rowsName))
-                if try OpenFile.status(of: directory.appending(stagedName)) != nil {
-                    try Directory.rename(directory.appending(stagedName), to: aside.appending(stagedName))
+                try disk.createDirectory(aside)
+                try disk.rename(path, to: aside.appending(rowsName))
+                if try disk.names(directory).contains(stagedName) {
+                    try disk.rename(directory.appending(stagedName), to: aside.appending(stagedName))
                 }
+                try disk.syncDirectory(directory)
                 logger.error(
                     "The journal of changes does not open with this key and was put aside; signing out destroys the key",
                     metadata: ["path": "\(aside)"])
             }
         }
-        return try RowLog(creating: path, key, logger)
+        return try RowLog(creating: path, key, disk, logger)
     }
 }

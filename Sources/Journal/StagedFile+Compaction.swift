@@ -30,18 +30,18 @@ extension StagedFile {
     func compact(_ writer: inout LogWriter) throws(Errno) {
         let old = contents.withLock { $0 }
         let temporary = path.removingLastComponent().appending(Store.temporaryName(of: path))
-        try Directory.remove(temporary)
+        try store.disk.remove(temporary)
         var copy = try LogCopy(of: old, to: temporary, store)
         do throws(Errno) {
             try copy.run()
             try copy.contents.log.file.syncData()
             if writer.isDiscarded {
-                try Directory.remove(temporary)
+                try store.disk.remove(temporary)
             } else {
-                try Directory.rename(temporary, to: path)
+                try store.disk.rename(temporary, to: path)
             }
         } catch {
-            try? Directory.remove(temporary)
+            try? store.disk.remove(temporary)
             throw error
         }
         // Until the directory is synced a crash may still find the old log, which has the same bytes.
@@ -69,7 +69,8 @@ private struct LogCopy: ~Copyable {
     init(of old: Contents, to path: FilePath, _ store: StagedFile.Store) throws(Errno) {
         self.old = old
         self.store = store
-        contents = Contents(try Log.create(path, .stagedFile, baseSize: old.log.baseSize, store.key))
+        contents = Contents(
+            try Log.create(path, .stagedFile, baseSize: old.log.baseSize, store.key, on: store.disk))
     }
 
     mutating func run() throws(Errno) {

@@ -14,7 +14,7 @@ extension StagedFile.Store {
         _ name: String, upTo point: StagedFile.Point? = nil, marking mark: StagedFile.Point? = nil
     ) throws(Errno) -> (file: StagedFile, marked: StagedFile.Snapshot?) {
         let path = directory.appending(name)
-        let log = try Log.open(path, .stagedFile, key)
+        let log = try Log.open(path, .stagedFile, key, on: disk)
         let fileSize = try log.file.status().size
         let limit = point.flatMap { $0.log == log.identifier ? $0.sequence : nil }
         let marked = mark.flatMap { $0.log == log.identifier ? $0.sequence : nil }

@@ -163,7 +163,7 @@ public final class StagedFile: Sendable {
             throw error
         }
         if isNameDurable { return }
-        try OpenFile.syncDirectory(path.removingLastComponent())
+        try store.disk.syncDirectory(path.removingLastComponent())
         writer.withLock { writer in
             // A compaction meanwhile has given the name to another log; its name is the next call's.
             if contents.withLock({ $0.log === log }) { writer.isNameDurable = true }
@@ -176,7 +176,7 @@ public final class StagedFile: Sendable {
             writer.isDiscarded = true
             writer.isNameDurable = true
             // What can't be deleted is found among the leftovers of the next run.
-            try? Directory.remove(path)
+            try? store.disk.remove(path)
         }
     }
 

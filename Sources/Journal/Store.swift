@@ -10,33 +10,37 @@ extension StagedFile {
         let directory: FilePath
         let key: SealingKey?
         let logger: Logger
+        let disk: any DiskAccess
         /// Room for a megabyte of records. Two writers and two readers find one ready; more get fresh memory.
         let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 4)
 
         /// Makes what is missing. Without a key, records are checked but not sealed.
-        public init(directory: FilePath, key: SealingKey?, logger: Logger) throws(JournalUnavailable) {
+        public init(
+            directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk()
+        ) throws(JournalUnavailable) {
             do throws(Errno) {
-                try Directory.create(directory)
+                try disk.createDirectory(directory)
             } catch {
                 throw JournalUnavailable(path: directory, reason: .disk(error))
             }
             self.directory = directory
             self.key = key
             self.logger = logger
+            self.disk = disk
         }
 
         /// Makes an empty staged file over a base of `baseSize` bytes (0 for a new file).
         public func create(baseSize: Int64) throws(Errno) -> StagedFile {
             guard baseSize >= 0 else { throw .invalidArgument }
             let path = directory.appending(Hex.encode(SecureRandom.bytes(12)) + Self.suffix)
-            let log = try Log.create(path, .stagedFile, baseSize: baseSize, key)
+            let log = try Log.create(path, .stagedFile, baseSize: baseSize, key, on: disk)
             return StagedFile(path, self, Contents(log), LogWriter())
         }
 
         /// Removes the logs that an earlier process left, but for those named in `kept`.
         public func removeLeftovers(except kept: Set<String>) throws(Errno) {
-            for name in try Directory.names(directory) where !kept.contains(name) {
-                try Directory.remove(directory.appending(name))
+            for name in try disk.names(directory) where !kept.contains(name) {
+                try disk.remove(directory.appending(name))
             }
         }
 
