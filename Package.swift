@@ -76,20 +76,23 @@ let package = Package(
             dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
 
+        // What tests of several layers use.
+        .target(name: "TestSupport", dependencies: ["Disk", system], path: "Tests/TestSupport", swiftSettings: strict),
+
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
         tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
         // Storage.
         tests("Sealing", ["Disk"]),
         tests("SQLite", [system]),
-        tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
-        tests("Journal", ["Sealing", "Disk", log, system]),
+        tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "TestSupport", log, system]),
+        tests("Journal", ["Sealing", "Disk", "TestSupport", log, system]),
         // Signing in.
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
             resources: [.embedInCode("Resources/srp-vectors.json"), .embedInCode("Resources/local_pool.py")]),
         tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
         tests("ObjectStore", ["Bytes"]),
-        tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Disk", "Bytes", log, system]),
+        tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", "TestSupport", log, system]),
         tests(
             "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
             resources: [

@@ -19,6 +19,18 @@ def pytest_configure(config):
         raise pytest.UsageError("the mount tests are run by root: they make users, loop devices and mounts")
 
 
+def pytest_itemcollected(item):
+    """Tests of one file run one after another, and so do those that change the machine: its users, its programs."""
+    changes_machine = {"ordinary", "installed"} & set(item.fixturenames)
+    item.add_marker(pytest.mark.xdist_group("machine" if changes_machine else item.path.stem))
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest begin, so that none of them runs alone at the end."""
+    longest = ["test_lifetimes", "test_outage", "test_other_server", "test_names"]
+    items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Runs the test's body in a child, as the person whose mount it uses."""
@@ -28,7 +40,7 @@ def pytest_pyfunc_call(pyfuncitem):
     try:
         child.call(
             lambda: pyfuncitem.obj(**arguments) and None,
-            within=marker.args[0] if marker else 30.0,
+            within=(marker.args[0] if marker else 30.0) * child.PATIENCE,
             describe=lambda _: describe_failure(pyfuncitem),
             before=owner.person.become if owner else None,
         )
