@@ -94,7 +94,7 @@ let package = Package(
         tests("ObjectStore", ["Bytes"]),
         tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", "TestSupport", log, system]),
         tests(
-            "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
+            "S3", ["ObjectStore", "HTTPTransport", "Bytes", "TestSupport", log],
             resources: [
                 .embedInCode("Resources/sigv4-vectors.json"), .embedInCode("Resources/local_s3.py"),
                 .embedInCode("Resources/sign_with_botocore.py"),
