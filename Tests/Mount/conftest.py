@@ -19,10 +19,21 @@ def pytest_configure(config):
         raise pytest.UsageError("the mount tests are run by root: they make users, loop devices and mounts")
 
 
-def pytest_itemcollected(item):
-    """Tests of one file run one after another, and so do those that change the machine: its users, its programs."""
-    changes_machine = {"ordinary", "installed"} & set(item.fixturenames)
-    item.add_marker(pytest.mark.xdist_group("machine" if changes_machine else item.path.stem))
+CHANGES_THE_MACHINE = {"test_isolation", "test_mounting", "test_ordinary_user"}
+"""Files whose tests need users or programs that this machine has only once."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Several workers share the run file by file; the files that change the machine go one after another."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "machine" if Path(file).stem in CHANGES_THE_MACHINE else file
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):
@@ -133,6 +144,13 @@ def here(space, request):
     path = Path(space.path) / f"{next(_numbers)}-{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())[:50]}"
     child.call(os.mkdir, path, before=space.person.become)
     return path
+
+
+@pytest.fixture(autouse=True)
+def alone_on_the_machine(request):
+    """Holds CHANGES_THE_MACHINE to what the tests ask for."""
+    if {"ordinary", "installed"} & set(request.fixturenames):
+        assert request.path.stem in CHANGES_THE_MACHINE
 
 
 @pytest.fixture(scope="session")
