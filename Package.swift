@@ -61,7 +61,8 @@ let package = Package(
         layer("Cognito", ["HTTPTransport", "Sealing", "Bytes", "CProcess", log, system]),
         layer("Settings", [toml, system]),
         // Layer 3: the file system and the kernel.
-        layer("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Sealing", "Disk", "Bytes", heap, log, system]),
+        layer(
+            "FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Sealing", "Disk", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
         // What the layers above stand on in the simulator: one thread, its own time, a store and a disk that fail.
         layer("Simulation", ["FileSystemCore", "ObjectStore", "Disk", "Bytes", heap]),
@@ -78,6 +79,9 @@ let package = Package(
             dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
 
+        // What tests of several layers use.
+        .target(name: "TestSupport", dependencies: ["Disk", system], path: "Tests/TestSupport", swiftSettings: strict),
+
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
         tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
         // Storage.
@@ -85,17 +89,17 @@ let package = Package(
         tests("SQLite", [system]),
         tests("Disk", [system]),
         tests("Simulation", ["FileSystemCore", "Journal", "ObjectStore", "Disk", "Bytes", log, system]),
-        tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", log, system]),
-        tests("Journal", ["Sealing", "Disk", log, system]),
+        tests("BlockCache", ["ObjectStore", "Sealing", "SQLite", "Disk", "TestSupport", log, system]),
+        tests("Journal", ["Sealing", "Disk", "TestSupport", log, system]),
         // Signing in.
         tests(
             "Cognito", ["Bytes", "HTTPTransport", "Sealing", "CProcess", log, system],
             resources: [.embedInCode("Resources/srp-vectors.json"), .embedInCode("Resources/local_pool.py")]),
         tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
         tests("ObjectStore", ["Bytes"]),
-        tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Disk", "Bytes", log, system]),
+        tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", "TestSupport", log, system]),
         tests(
-            "S3", ["ObjectStore", "HTTPTransport", "Bytes", log],
+            "S3", ["ObjectStore", "HTTPTransport", "Bytes", "TestSupport", log],
             resources: [
                 .embedInCode("Resources/sigv4-vectors.json"), .embedInCode("Resources/local_s3.py"),
                 .embedInCode("Resources/sign_with_botocore.py"),

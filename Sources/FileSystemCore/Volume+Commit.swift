@@ -342,7 +342,8 @@ extension VolumeState {
             attributes.contentType = contentType(node)
         }
         return Volume.Draft(
-            node: node, file: file, closed: closed, attributes: attributes, precondition: precondition(intent.place), context: .upload)
+            node: node, file: file, closed: closed, attributes: attributes, precondition: precondition(intent.place),
+            context: .upload)
     }
 
     /// The media type followed from the name before, and does so after.

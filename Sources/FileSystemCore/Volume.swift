@@ -42,7 +42,8 @@ public final class Volume: FileSystem {
     ///   - writers: Tells whether a file's last writer is closing it.
     public init(
         options: VolumeOptions, store: any ObjectStore, cache: BlockCache?, journal directory: FilePath,
-        key: SealingKey?, disk: any DiskAccess = MachineDisk(), clock: VolumeClock = .system, writers: any WriterCensus = ProcessDescriptors(),
+        key: SealingKey?, disk: any DiskAccess = MachineDisk(), clock: VolumeClock = .system,
+        writers: any WriterCensus = ProcessDescriptors(),
         logger: Logger
     ) throws(JournalUnavailable) {
         var recovery = VolumeRecovery(root: options.prefix)

@@ -41,7 +41,10 @@ struct VolumeRecovery {
             nodes[InodeNumber(try Self.number(name))] = value == nil ? nil : try NodeRow(&reader)
         case .attempts:
             guard let key = ObjectKey(name) else { throw ByteReader.Malformed() }
-            guard value != nil else { return attempts[key] = nil }
+            guard value != nil else {
+                attempts[key] = nil
+                return
+            }
             var list: [Attempt] = []
             for _ in 0..<(try reader.number(UInt32.self)) { list.append(try reader.attempt()) }
             attempts[key] = list

@@ -47,7 +47,11 @@ final class TransferLoop {
             if mail.isClosed { return endAll() }
             var runningCount: Int32 = 0
             check(curl_multi_perform(mailbox.multi, &runningCount))
-            for entry in running.values { entry.transfer.announce() }
+            for entry in running.values {
+                entry.transfer.announce()
+                // Of one whose connection has just come to stand: a stall may end it before connecting would have.
+                noteExpiry(entry.transfer)
+            }
             endFinished()
             endExpired()
             check(curl_multi_poll(mailbox.multi, nil, 0, sleepMilliseconds, nil))
@@ -172,8 +176,9 @@ final class TransferLoop {
         earliestExpiry = min(earliestExpiry ?? transfer.expiry, transfer.expiry)
     }
 
-    /// Looks at all transfers only when the earliest known expiry has passed. Moving bytes only make expiries later, so
-    /// looking then is early enough, and it happens seldom: at most once in the shortest time-out in use.
+    /// Looks at all transfers only when the earliest known expiry has passed. Moving bytes only make expiries later, and
+    /// what makes one earlier is noted at once, so looking then is early enough, and it happens seldom: at most once in
+    /// the shortest time-out in use.
     private func endExpired() {
         let now = ContinuousClock.now
         guard let earliest = earliestExpiry, earliest <= now else { return }

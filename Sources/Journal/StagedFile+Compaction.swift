@@ -11,7 +11,9 @@ extension StagedFile {
     /// failure is no failure of the write: the old log goes on, and the next try waits until it has grown by half.
     func compactIfWorthwhile(_ writer: inout LogWriter) {
         // A recovery that is to end at a point needs the records up to it.
-        guard writer.heldPoint == nil, writer.end > writer.compactionThreshold, contents.withLock({ $0.map.stagedCount }) < writer.end / 2 else {
+        guard writer.heldPoint == nil, writer.end > writer.compactionThreshold,
+            contents.withLock({ $0.map.stagedCount }) < writer.end / 2
+        else {
             return
         }
         do throws(Errno) {

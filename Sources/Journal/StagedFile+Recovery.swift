@@ -72,7 +72,8 @@ private struct LogReplay {
         var used = 0
         if mark == sequence { marked = contents }
         while let record = Record(loading: .init(rebasing: bytes[used...])), record.sequence == sequence,
-            sequence < limit, record.kind != .rows, record.kind != .rowsContinued, used + record.byteCount <= bytes.count
+            sequence < limit, record.kind != .rows, record.kind != .rowsContinued,
+            used + record.byteCount <= bytes.count
         {
             let sealed = UnsafeMutableRawBufferPointer(rebasing: bytes[used..<used + record.byteCount])
             let body = UnsafeMutableRawBufferPointer(rebasing: sealed[Record.headByteCount...])

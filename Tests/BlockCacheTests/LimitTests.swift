@@ -2,6 +2,7 @@ import Disk
 import Glibc
 import Sealing
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import BlockCache

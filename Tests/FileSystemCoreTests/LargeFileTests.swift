@@ -55,7 +55,7 @@ import Testing
         try await file.close()
         await space.settle()
         #expect(space.keys == (renames ? ["other"] : []))
-        for _ in 0..<1000 where space.memory.openUploads > 0 { try await Task.sleep(for: .milliseconds(1)) }
+        for _ in 0..<20_000 where space.memory.openUploads > 0 { try await Task.sleep(for: .milliseconds(1)) }
         #expect(space.memory.openUploads == 0)
     }
 

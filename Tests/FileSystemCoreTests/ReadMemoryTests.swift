@@ -1,10 +1,12 @@
 import BlockCache
 import Bytes
+import Disk
 import Glibc
 import Logging
 import ObjectStore
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import FileSystemCore

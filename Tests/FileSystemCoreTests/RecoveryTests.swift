@@ -58,7 +58,8 @@ import Testing
         #expect(second.keys == [])
     }
 
-    @Test("While somebody writes on, what is published is what was closed, also after a kill", arguments: [false, true])
+    @Test(
+        "While somebody writes on, what is published is what was closed, also after a kill", arguments: [false, true])
     func closedThenWritten(_ isSynced: Bool) async throws {
         let first = try space()
         try await first.write("a", "closed")

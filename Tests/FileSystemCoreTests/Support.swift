@@ -6,6 +6,7 @@ import Logging
 import ObjectStore
 import Synchronization
 import SystemPackage
+import TestSupport
 
 @testable import BlockCache
 @testable import FileSystemCore
@@ -316,38 +317,5 @@ struct File {
     func close() async throws(Errno) {
         try await flush()
         await release()
-    }
-}
-
-/// A directory of a test's own, removed with what is in it when dropped.
-final class TemporaryDirectory: Sendable {
-    let path: FilePath
-
-    init() throws(Errno) {
-        path = FilePath("/tmp/core-\(String(UInt64.random(in: 0 ... .max), radix: 16))")
-        try Directory.create(path)
-    }
-
-    deinit { Self.remove(path) }
-
-    private static func remove(_ path: FilePath) {
-        for name in (try? Directory.names(path)) ?? [] {
-            let child = path.appending(name)
-            if Glibc.unlink(child.string) != 0 { remove(child) }
-        }
-        try? Directory.removeEmpty(path)
-    }
-}
-
-/// Repeatable randomness: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -58,7 +58,7 @@ struct WaitingTests {
         try await LiveMount.use(fileSystem) { mount in
             try await blocking { () throws in
                 try System.write(mount("hang"), [1])
-                let status = try run(["timeout", "--signal=KILL", "0.5", "cat", mount("hang")])
+                let status = try run(["timeout", "--signal=KILL", "2", "cat", mount("hang")])
                 #expect(status == -SIGKILL || status == 137)
                 #expect(try System.list(mount.path) == ["hang"])
             }

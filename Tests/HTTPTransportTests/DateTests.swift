@@ -26,11 +26,11 @@ struct Dates {
         #expect(HTTPDate.format(seconds) == text)
     }
 
-    @Test("Every day of four centuries comes back")
-    func everyDay() {
-        for day in Int64(-60_000)..<90_000 {
+    @Test("Days of four centuries, with each end of a month in some year, come back")
+    func manyDays() {
+        for day in stride(from: Int64(-60_000), to: 90_000, by: 5) {
             let seconds = day * 86_400 + 45_296
-            #expect(HTTPDate.parse(HTTPDate.format(seconds)) == seconds)
+            if HTTPDate.parse(HTTPDate.format(seconds)) != seconds { Issue.record("day \(day)") }
         }
     }
 

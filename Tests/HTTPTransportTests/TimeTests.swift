@@ -45,6 +45,18 @@ struct Time {
         try await release("stalled-upload")
     }
 
+    @Test("A stall is noticed when it is due, not only when connecting or the whole exchange would have ended")
+    func stallIsNoticedFirst() async throws {
+        let patient = try makeTransport(connections: 2)
+        let waiting = Task { await failure(patient, HTTPRequest(.get, server.url("/silence"), timeout: .seconds(9))) }
+        try await untilPending(1, patient)
+        let request = HTTPRequest(.get, server.url("/silence"), stall: .milliseconds(50))
+        #expect(await failure(patient, request) == .timedOut)
+        #expect(patient.pendingCount == 1, "the one that was to end after nine seconds has ended before")
+        waiting.cancel()
+        #expect(await waiting.value == .cancelled)
+    }
+
     @Test("The whole exchange is bounded though nothing stalls by its own measure")
     func whole() async {
         let request = HTTPRequest(.get, server.url("/silence"), timeout: .milliseconds(200))

@@ -2,6 +2,7 @@ import Disk
 import Glibc
 import Sealing
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Journal
@@ -38,7 +39,9 @@ import Testing
         withExtendedLifetime(first.journal) {}
     }
 
-    @Test("A log cut or changed anywhere gives whole batches only, in their order, and takes more", arguments: [true, false])
+    @Test(
+        "A log cut or changed anywhere gives whole batches only, in their order, and takes more",
+        arguments: [true, false])
     func damaged(_ isSealed: Bool) throws {
         var random = Seeded(21)
         let directory = try TemporaryDirectory()

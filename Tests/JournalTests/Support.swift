@@ -4,20 +4,9 @@ import Logging
 import Sealing
 import Synchronization
 import SystemPackage
+import TestSupport
 
 @testable import Journal
-
-/// A directory of a test's own, removed with what is in it when dropped.
-final class TemporaryDirectory: Sendable {
-    let path: FilePath
-
-    init() throws(Errno) {
-        path = FilePath("/tmp/journal-\(String(UInt64.random(in: 0 ... .max), radix: 16))")
-        try Directory.create(path)
-    }
-
-    deinit { try? Directory.removeTree(path) }
-}
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
@@ -28,29 +17,6 @@ func makeStore(_ directory: TemporaryDirectory, key: SealingKey?) throws -> Stag
 extension StagedFile.Store {
     /// As after a restart.
     func recover(_ path: FilePath) throws(Errno) -> StagedFile { try recover(path.lastComponent?.string ?? "").file }
-}
-
-/// Repeatable randomness: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
-        bytes.withUnsafeMutableBytes { buffer in
-            for at in stride(from: 0, to: count - 7, by: 8) {
-                buffer.storeBytes(of: next(), toByteOffset: at, as: UInt64.self)
-            }
-            for at in (count & ~7)..<count { buffer[at] = UInt8(truncatingIfNeeded: next()) }
-        }
-        return bytes
-    }
 }
 
 /// What staged files and snapshots have in common.

@@ -19,6 +19,29 @@ def pytest_configure(config):
         raise pytest.UsageError("the mount tests are run by root: they make users, loop devices and mounts")
 
 
+CHANGES_THE_MACHINE = {"test_isolation", "test_mounting", "test_ordinary_user"}
+"""Files whose tests need users or programs that this machine has only once."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Several workers share the run file by file; the files that change the machine go one after another."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "machine" if Path(file).stem in CHANGES_THE_MACHINE else file
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest begin, so that none of them runs alone at the end."""
+    longest = ["test_lifetimes", "test_outage", "test_other_server", "test_names"]
+    items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Runs the test's body in a child, as the person whose mount it uses."""
@@ -28,7 +51,7 @@ def pytest_pyfunc_call(pyfuncitem):
     try:
         child.call(
             lambda: pyfuncitem.obj(**arguments) and None,
-            within=marker.args[0] if marker else 30.0,
+            within=(marker.args[0] if marker else 30.0) * child.PATIENCE,
             describe=lambda _: describe_failure(pyfuncitem),
             before=owner.person.become if owner else None,
         )
@@ -121,6 +144,13 @@ def here(space, request):
     path = Path(space.path) / f"{next(_numbers)}-{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())[:50]}"
     child.call(os.mkdir, path, before=space.person.become)
     return path
+
+
+@pytest.fixture(autouse=True)
+def alone_on_the_machine(request):
+    """Holds CHANGES_THE_MACHINE to what the tests ask for."""
+    if {"ordinary", "installed"} & set(request.fixturenames):
+        assert request.path.stem in CHANGES_THE_MACHINE
 
 
 @pytest.fixture(scope="session")

@@ -264,14 +264,15 @@ def test_killed_while_it_writes(people, bucket):
     reader, progress = os.pipe()
     writing = Background(write, progress)
     os.close(progress)
-    time.sleep(4)
+    told = b""
+    while told.count(b"\n") < 20:
+        told += os.read(reader, 1 << 20)
     mounted.kill()
     try:
         writing.result(within=10)
     except Exception as ended:
         assert "not connected" in str(ended) or "abort" in str(ended), ended
-    told = os.read(reader, 1 << 20).split()
-    assert len(told) > 5, "nothing was written before the end"
+    told = (told + os.read(reader, 1 << 20)).split()
     kept = bucket.list(one.account.prefix)
     for number in map(int, told):
         assert bucket.get(one.account.prefix + f"{number}") == random.Random(number).randbytes(200_000)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import socket
 import subprocess
 import tomllib
 import urllib.request
@@ -11,6 +10,7 @@ import urllib.request
 import boto3
 import botocore.config
 import pytest
+from harness.places import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -19,12 +19,6 @@ def run(*command, **more):
     """A script of the package, by name: the finished process with what it printed."""
     program = [ROOT / "scripts" / command[0], *map(str, command[1:])]
     return subprocess.run(program, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL, **more)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclasses.dataclass

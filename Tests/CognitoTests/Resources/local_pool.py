@@ -6,6 +6,7 @@ Ends the server when its standard input is closed, so that it cannot outlive the
 import json
 import pathlib
 import shutil
+import socket
 import sys
 import tempfile
 
@@ -13,9 +14,18 @@ root = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(root / "scripts" / "aws"))
 import local_aws  # noqa: E402
 
+claims = []
+
 
 def start(state):
     for port in range(21200, 21300):
+        # Two runs at once must not take one port for free: a name of the kernel's, held as long as this process lives.
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0cognitofs-test-port-{port}")
+        except OSError:
+            continue
+        claims.append(claim)
         instance = local_aws.Instance(state, port)
         try:
             instance.start({})

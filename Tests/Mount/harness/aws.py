@@ -174,13 +174,16 @@ class LocalAWS:
         identity, _ = self._phone_sign_in(name, password)
         return Account(name, password, identity, f"private/{identity}/images/")
 
-    def _phone_sign_in(self, name, password):
-        idp, pools = self.admin("cognito-idp"), self.admin("cognito-identity")
-        tokens = idp.initiate_auth(
+    def tokens(self, name, password):
+        """What Cognito hands an app: `IdToken`, `AccessToken`, `RefreshToken`."""
+        return self.admin("cognito-idp").initiate_auth(
             ClientId=self.phone_client, AuthFlow="USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": name, "PASSWORD": password},
         )["AuthenticationResult"]  # fmt: skip
-        logins = {self._provider: tokens["IdToken"]}
+
+    def _phone_sign_in(self, name, password):
+        pools = self.admin("cognito-identity")
+        logins = {self._provider: self.tokens(name, password)["IdToken"]}
         identity = pools.get_id(IdentityPoolId=self.identities, Logins=logins)["IdentityId"]
         given = pools.get_credentials_for_identity(IdentityId=identity, Logins=logins)["Credentials"]
         return identity, given

@@ -11,6 +11,10 @@ import time
 import traceback
 
 
+PATIENCE = 3
+"""How often the time that an idle machine needs is waited for, at most: other tests, or a build, run beside this one."""
+
+
 class Failed(Exception):
     """The child's own account of what went wrong."""
 
@@ -166,7 +170,7 @@ class Background:
         return not select.select([self._reader], [], [], 0)[0]
 
     def result(self, within=30.0):
-        received = _read_until(self._reader, time.monotonic() + within)
+        received = _read_until(self._reader, time.monotonic() + within * PATIENCE)
         if received is None:
             self.kill()
             raise Hung(f"a background step was not done after {within:g} s")
@@ -181,7 +185,7 @@ class Background:
 
 def eventually(condition, within=10.0, every=0.05):
     """Waits until `condition()` is true and returns its value; the last exception or value is the complaint."""
-    limit = time.monotonic() + within
+    limit = time.monotonic() + within * PATIENCE
     while True:
         try:
             value, complaint = condition(), None

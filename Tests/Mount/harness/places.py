@@ -1,7 +1,7 @@
 """Where things are: the checkout, the program under test, ports and folders of a run."""
 
-import itertools
 import os
+import random
 import shutil
 import socket
 import tempfile
@@ -22,26 +22,33 @@ def binary():
     raise FileNotFoundError(f"no cognitofs to test: build it, or set COGNITOFS_BINARY (looked at {candidates})")
 
 
-_given = os.environ.get("COGNITOFS_TEST_PORTS", "")
-_range = itertools.count(int(_given.split("-")[0])) if _given else None
+_claims = []
+"""Held until the run ends; a child that is executed does not inherit them."""
 
 
 def free_port():
-    """A port of 127.0.0.1 that nobody listens on, inside COGNITOFS_TEST_PORTS (`first-last`) if that is set."""
-    if _range is None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
-    for port in _range:
-        if port > int(_given.split("-")[1]):
-            raise OSError(f"no free port in {_given}")
-        with socket.socket() as probe:
+    """A port of 127.0.0.1 that nobody listens on, and that no other run of these tests is given while this one lasts.
+
+    Inside COGNITOFS_TEST_PORTS (`first-last`) if that is set, else below those that the kernel gives to connections: one
+    of these may be taken again before the server that it is for listens.
+    """
+    given = os.environ.get("COGNITOFS_TEST_PORTS")
+    first, last = map(int, given.split("-")) if given else (12000, 32000)
+    count = last - first + 1
+    start = random.randrange(count)
+    for port in (first + (start + step) % count for step in range(count)):
+        claim, probe = socket.socket(socket.AF_UNIX), socket.socket()
+        with probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                claim.bind(f"\0cognitofs-test-port-{port}")
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue
+        _claims.append(claim)
         return port
+    raise OSError(f"no free port from {first} to {last}")
 
 
 made = []
