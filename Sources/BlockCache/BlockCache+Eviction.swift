@@ -12,9 +12,16 @@ struct Room: Allowance {
     /// Small against the limit, since what is reserved and not used is lost to others for some seconds.
     var reservationStep: Int64 { min(4 << 20, cache.limit / 256) }
 
+    /// One version leaves a quarter to the others, so that a huge file that is open does not shut them out.
+    private var share: Int64 { cache.limit - cache.limit / 4 }
+
+    func set(_ charged: Int64, ahead: Int64, _ name: VersionName) throws(NotKept) -> Index.Row {
+        try inIndex { () throws(SQLiteError) in
+            try generation.index.set(charged, ahead: ahead, name, limit: cache.limit, share: share)
+        }
+    }
+
     func reserve(_ count: Int64, _ name: VersionName, _ incarnation: Int64) throws(NotKept) {
-        // One version leaves a quarter to the others, so that a huge file that is open does not shut them out.
-        let share = cache.limit - cache.limit / 4
         for _ in 0..<2 {
             let answer = try inIndex { () throws(SQLiteError) in
                 try generation.index.reserve(count, name, incarnation, limit: cache.limit, share: share)

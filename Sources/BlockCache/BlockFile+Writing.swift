@@ -18,6 +18,8 @@ enum NotKept: Error {
 protocol Allowance {
     /// Charges `count` more bytes to a file, evicting others if needed. Throws when there is no room.
     func reserve(_ count: Int64, _ name: VersionName, _ incarnation: Int64) throws(NotKept)
+    /// Says that a file takes `charged` bytes, and charges `ahead` more if there is room for them without evicting.
+    func set(_ charged: Int64, ahead: Int64, _ name: VersionName) throws(NotKept) -> Index.Row
     /// How much is reserved ahead, so that the index is not asked for each block.
     var reservationStep: Int64 { get }
 }
@@ -37,7 +39,7 @@ extension BlockFile {
             defer { file.unlockRange(range) }
             // From here on nobody can evict the file. Before, somebody may have.
             if isGone { throw .gone }
-            guard try findRow(&writing) else { return }
+            guard try findRow(&writing, size: size, allowance) else { return }
             var done = 0
             while done < bytes.count {
                 let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
@@ -50,14 +52,17 @@ extension BlockFile {
 
     /// Finds the file's row in the index. Who is alone with the file counts what is in it and sets the row right, so that
     /// nothing that went wrong before (a killed process, a lost row) stays wrong. False: another process does so now.
-    private func findRow(_ writing: inout Writing) throws(NotKept) -> Bool {
+    private func findRow(
+        _ writing: inout Writing, size: Int64, _ allowance: some Allowance
+    ) throws(NotKept) -> Bool {
         if writing.incarnation != nil { return true }
         let isAlone = try onDisk { () throws(Errno) in try file.lockRange(Self.creditRange, .exclusive) }
         if isAlone {
             let charged = try onDisk { () throws(Errno) in try countCharge() }
-            writing.incarnation = try inIndex { () throws(SQLiteError) in
-                try generation.index.set(charged, name)
-            }
+            let missing = max(0, BlockLayout.charge(objectSize: size) - charged)
+            let row = try allowance.set(charged, ahead: min(allowance.reservationStep, missing), name)
+            writing.incarnation = row.incarnation
+            writing.credit = row.ahead
         }
         guard try onDisk({ () throws(Errno) in try file.lockRange(Self.creditRange, .shared) }) else { return false }
         if !isAlone {

@@ -113,17 +113,33 @@ final class Index: Sendable {
         }
     }
 
-    /// Says what a file takes, whatever was known before; returns its new incarnation.
-    func set(_ charged: Int64, _ name: VersionName) throws(SQLiteError) -> Int64 {
+    /// A file's row as `set` made it. `ahead`: the bytes charged for what is not written yet.
+    struct Row: Sendable {
+        var incarnation: Int64
+        var ahead: Int64
+    }
+
+    /// Says what a file takes, whatever was known before, and charges `ahead` more bytes if that keeps the total within
+    /// `limit` and the file within `share`: a small file needs one transaction and not two.
+    func set(
+        _ charged: Int64, ahead: Int64, _ name: VersionName, limit: Int64, share: Int64
+    ) throws(SQLiteError) -> Row {
         let now = Self.now()
-        try locked { (db) throws(SQLiteError) in
-            _ = try db.run(
-                """
-                INSERT INTO files VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
-                charged = excluded.charged, used_at = excluded.used_at, incarnation = excluded.incarnation
-                """, .blob(name.bytes), .integer(charged), .integer(now), .integer(now))
+        return try locked { (db) throws(SQLiteError) in
+            try db.transaction { (db) throws(SQLiteError) in
+                let known = try db.first("SELECT charged FROM files WHERE name = ?", .blob(name.bytes)) {
+                    $0.integer(0)
+                }
+                let total = try Self.total(&db) - (known ?? 0) + charged
+                let ahead = charged + ahead <= share && total + ahead <= limit ? ahead : 0
+                try db.run(
+                    """
+                    INSERT INTO files VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
+                    charged = excluded.charged, used_at = excluded.used_at, incarnation = excluded.incarnation
+                    """, .blob(name.bytes), .integer(charged + ahead), .integer(now), .integer(now))
+                return Row(incarnation: now, ahead: ahead)
+            }
         }
-        return now
     }
 
     func remove(_ files: [File]) throws(SQLiteError) {
@@ -155,7 +171,7 @@ final class Index: Sendable {
         }
     }
 
-    private static func file(_ row: borrowing Row) -> File {
+    private static func file(_ row: borrowing SQLite.Row) -> File {
         File(
             name: VersionName(bytes: row.blob(0)), charged: row.integer(1), usedAt: row.integer(2),
             incarnation: row.integer(3))

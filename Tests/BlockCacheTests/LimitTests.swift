@@ -33,6 +33,26 @@ struct LimitTests {
         #expect(cache.bytes(version("1"), 10) == [])
     }
 
+    @Test("A new file's bytes are charged with its row where there is room for them, and else not at all")
+    func chargedAhead() throws {
+        let directory = try TemporaryDirectory()
+        let index = try Index(directory.path.appending("index.sqlite"))
+        func set(_ byte: UInt8, _ charged: Int64, ahead: Int64) throws -> Int64 {
+            let name = VersionName(bytes: Array(repeating: byte, count: 32))
+            return try index.set(charged, ahead: ahead, name, limit: 1000, share: 750).ahead
+        }
+        #expect(try set(1, 0, ahead: 400) == 400)
+        #expect(try set(2, 0, ahead: 601) == 0)
+        #expect(try set(2, 0, ahead: 600) == 600)
+        #expect(try index.total() == 1000)
+        // A row that is there is set anew, not added to.
+        #expect(try set(2, 100, ahead: 500) == 500)
+        #expect(try index.total() == 1000)
+        #expect(try set(1, 0, ahead: 0) == 0)
+        #expect(try set(2, 700, ahead: 51) == 0)
+        #expect(try index.total() == 700)
+    }
+
     @Test("What is pinned stays, also against another process's cache; unpinned it goes")
     func pins() throws {
         let directory = try TemporaryDirectory()
