@@ -22,6 +22,9 @@ struct FileContents: Sendable {
         extents(range).allSatisfy { if case .base = $0 { true } else { false } }
     }
 
+    /// True when all bytes lie here.
+    var isStaged: Bool { size == 0 || extents(0..<size) == [.staged(0..<size)] }
+
     var location: ObjectVersion? { source?.location() }
 
     /// Reads a range into memory. Staged bytes are authenticated as they are opened: damaged ones are never sent.

@@ -7,7 +7,7 @@ import Synchronization
 final class StreamingUpload: Sendable {
     private struct State {
         /// The upload, from the moment when it is asked for.
-        var beginning: Task<Result<Upload, ObjectStoreError>, Never>?
+        var beginning: Task<Result<Begun, ObjectStoreError>, Never>?
         var parts: [Int: UploadedPart] = [:]
         /// Parts being sent.
         var sending: Set<Int> = []
@@ -19,20 +19,27 @@ final class StreamingUpload: Sendable {
         var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
+    /// An upload, and the attributes that the object will have.
+    private struct Begun: Sendable {
+        let upload: Upload
+        let attributes: ObjectAttributes
+    }
+
     /// Parts sent at once.
     static let width = 6
 
     let key: ObjectKey
-    let attributes: ObjectAttributes
+    private let attributes: @Sendable () async throws(ObjectStoreError) -> ObjectAttributes
     private let store: any ObjectStore
     private let budget: MemoryBudget
     private let executor: (any TaskExecutor)?
     /// Guards which part is sent, being sent, or stale; held for a moment only.
     private let state = Mutex(State())
 
+    /// `attributes` is asked when the upload begins.
     init(
-        store: any ObjectStore, budget: MemoryBudget, key: ObjectKey, attributes: ObjectAttributes,
-        _ executor: (any TaskExecutor)? = nil
+        store: any ObjectStore, budget: MemoryBudget, key: ObjectKey, _ executor: (any TaskExecutor)? = nil,
+        attributes: @escaping @Sendable () async throws(ObjectStoreError) -> ObjectAttributes
     ) {
         self.executor = executor
         self.store = store
@@ -88,7 +95,7 @@ final class StreamingUpload: Sendable {
         defer { wake { _ = $0.sending.remove(index) } }
         let range = PartPlan.range(index).clamped(to: 0..<contents.size)
         guard let number = PartNumber(index + 1), !range.isEmpty else { return }
-        let upload = try await begun()
+        let upload = try await begun().upload
         let part: UploadedPart
         if contents.isUnchanged(range), range.count >= 5 << 20, let location = contents.location {
             part = try await store.copyPart(upload, number, from: location, range: range, .upload)
@@ -106,13 +113,14 @@ final class StreamingUpload: Sendable {
     }
 
     /// The upload, begun by the first who needs it.
-    private func begun() async throws(ObjectStoreError) -> Upload {
-        let beginning = state.withLock { state -> Task<Result<Upload, ObjectStoreError>, Never>? in
+    private func begun() async throws(ObjectStoreError) -> Begun {
+        let beginning = state.withLock { state -> Task<Result<Begun, ObjectStoreError>, Never>? in
             if let beginning = state.beginning { return beginning }
             if state.isCancelled { return nil }
             let beginning = Task(executorPreference: executor) { [store, key, attributes] in
                 await Self.outcome { () async throws(ObjectStoreError) in
-                    try await store.createUpload(key, attributes, .upload)
+                    let attributes = try await attributes()
+                    return Begun(upload: try await store.createUpload(key, attributes, .upload), attributes: attributes)
                 }
             }
             state.beginning = beginning
@@ -129,17 +137,19 @@ final class StreamingUpload: Sendable {
     }
 
     private static func outcome(
-        _ body: () async throws(ObjectStoreError) -> Upload
-    ) async -> Result<Upload, ObjectStoreError> {
+        _ body: () async throws(ObjectStoreError) -> Begun
+    ) async -> Result<Begun, ObjectStoreError> {
         do throws(ObjectStoreError) { return .success(try await body()) } catch { return .failure(error) }
     }
 
     /// Sends what is missing of `contents` and makes the object. Nil when the upload was cancelled.
-    func finish(_ contents: FileContents, _ precondition: Precondition) async throws(ObjectStoreError) -> ETag? {
+    func finish(
+        _ contents: FileContents, _ precondition: Precondition
+    ) async throws(ObjectStoreError) -> (eTag: ETag, attributes: ObjectAttributes)? {
         let count = PartPlan.count(contents.size)
         do throws(ObjectStoreError) {
             try await sendMissing(count, contents)
-            let upload = try await begun()
+            let begun = try await begun()
             let parts = state.withLock { state -> [UploadedPart]? in
                 state.isCancelled ? nil : (0..<count).compactMap { state.parts[$0] }
             }
@@ -147,7 +157,9 @@ final class StreamingUpload: Sendable {
                 cancel()
                 return nil
             }
-            return try await store.completeUpload(upload, parts, precondition, .upload)
+            return (
+                try await store.completeUpload(begun.upload, parts, precondition, .upload), begun.attributes
+            )
         } catch {
             cancel()
             throw error
@@ -217,7 +229,7 @@ final class StreamingUpload: Sendable {
         }
         guard let beginning else { return }
         Task(executorPreference: executor) { [store] in
-            if case .success(let upload) = await beginning.value { await store.abortUpload(upload, .metadata) }
+            if case .success(let begun) = await beginning.value { await store.abortUpload(begun.upload, .metadata) }
         }
     }
 }

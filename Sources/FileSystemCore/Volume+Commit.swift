@@ -68,7 +68,7 @@ extension Volume {
 
     private func put(_ intent: Intent) async throws(ObjectStoreError) {
         guard let inode = intent.inode else { return }
-        try await knowStored(inode, intent)
+        try await knowStored(inode)
         guard let draft = update({ $0.draft(inode, intent) }) else { return }
         let attempt = Attempt(
             inode: inode, size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
@@ -118,8 +118,8 @@ extension Volume {
             }
             if streaming.key != key {
                 streaming.cancel()
-            } else if let eTag = try await streaming.finish(contents, draft.precondition) {
-                return try await retouched(key, eTag, draft, streaming.attributes)
+            } else if let (eTag, attributes) = try await streaming.finish(contents, draft.precondition) {
+                return try await retouched(key, eTag, draft, attributes)
             }
         }
         if contents.size <= PartPlan.singlePut {
@@ -127,12 +127,11 @@ extension Volume {
                 try await putWhole(key, contents, draft)
             }
         }
-        let upload = StreamingUpload(
-            store: store, budget: budget, key: key, attributes: draft.attributes, clock.executor)
-        guard let eTag = try await upload.finish(contents, draft.precondition) else {
+        let upload = StreamingUpload(store: store, budget: budget, key: key, clock.executor) { draft.attributes }
+        guard let outcome = try await upload.finish(contents, draft.precondition) else {
             throw ObjectStoreError(.invalidAnswer, "the upload of \(key) was cancelled")
         }
-        return eTag
+        return outcome.eTag
     }
 
     private func putWhole(
@@ -140,8 +139,12 @@ extension Volume {
     ) async throws(ObjectStoreError) -> ETag {
         let body = try await contents.bytes(0..<contents.size)
         let eTag = try await store.put(key, body, draft.attributes, draft.precondition, draft.context)
-        body.withBytes { bytes in
-            cache?.write(ObjectVersion(key: key, eTag: eTag), size: contents.size, offset: 0, bytes)
+        // Staged bytes go over into the cache after the last close, when nobody waits; what came from the base version is
+        // only here.
+        if !contents.isStaged {
+            body.withBytes { bytes in
+                cache?.write(ObjectVersion(key: key, eTag: eTag), size: contents.size, offset: 0, bytes)
+            }
         }
         return eTag
     }
@@ -164,7 +167,7 @@ extension Volume {
     }
 
     /// Makes sure that what the app stored beside the bytes is known before it is written again.
-    private func knowStored(_ inode: InodeNumber, _ intent: Intent) async throws(ObjectStoreError) {
+    func knowStored(_ inode: InodeNumber) async throws(ObjectStoreError) {
         let key = try? look { state throws(Errno) -> ObjectKey? in
             state.isStoredKnown(inode) ? nil : state.tree[inode]?.file?.location?.key
         }
@@ -198,7 +201,7 @@ extension Volume {
             (try? look { state throws(Errno) in
                 (state.typeChanges(inode, intent), state.tree[inode]?.attributes.isDirty == true)
             }) ?? (false, false)
-        if typeChanges || isDirty { try await knowStored(inode, intent) }
+        if typeChanges || isDirty { try await knowStored(inode) }
         guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
             location.key != intent.key
         else { return }
@@ -219,7 +222,7 @@ extension Volume {
 
     private func storeMetadata(_ intent: Intent) async throws(ObjectStoreError) {
         guard let inode = intent.inode else { return }
-        try await knowStored(inode, intent)
+        try await knowStored(inode)
         guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
             location.key == intent.key, draft.node.attributes.isDirty
         else { return }

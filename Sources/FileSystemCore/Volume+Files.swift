@@ -154,7 +154,7 @@ extension Volume {
     private func copyToCache(_ snapshot: StagedFile.Snapshot, _ identity: ObjectVersion) {
         guard let cache, snapshot.size <= cache.limit / 4 else { return }
         let step = 16 * Int64(BlockCache.blockSize)
-        let buffer = ByteBuffer(capacity: Int(step))
+        let buffer = ByteBuffer(capacity: Int(min(step, snapshot.size)))
         for offset in stride(from: Int64(0), to: snapshot.size, by: Int(step)) {
             let range = offset..<min(offset + step, snapshot.size)
             // Only what lies here whole: unchanged ranges of a base version may be in the cache under that version.

@@ -9,21 +9,35 @@ extension Volume {
 
     /// Called after a write that ended at `end` of a file that is not being sent yet.
     func startStreaming(_ inode: InodeNumber, at end: Int64) {
-        guard end >= Self.threshold else { return }
+        // Only a new file, or one that was emptied: of an old one most parts may stay as they are.
+        guard end >= Self.threshold, let staged = try? stagedFile(inode), staged.hidesBase else { return }
         let streaming: StreamingUpload? = update { state in
-            // Only a new file, or one that was emptied: of an old one most parts may stay as they are.
             guard let node = state.tree[inode], let file = node.file, file.streaming == nil, node.isLinked,
-                file.pendingClose == nil,
-                file.size == end, file.baseSize == 0 || file.location == nil, let key = try? state.tree.key(inode)
+                file.pendingClose == nil, file.size == end, file.staged === staged,
+                let key = try? state.tree.key(inode)
             else { return nil }
-            var attributes = state.attributesToStore(node)
-            if !node.attributes.hasExplicitTime { attributes.metadata["mtime"] = nil }
-            let streaming = StreamingUpload(
-                store: store, budget: budget, key: key, attributes: attributes, clock.executor)
+            let streaming = StreamingUpload(store: store, budget: budget, key: key, clock.executor) {
+                [weak self] () async throws(ObjectStoreError) in
+                guard let self else { throw ObjectStoreError(.cancelled, "the upload of \(key) was given up") }
+                return try await attributesOfBeginning(inode)
+            }
             state.tree[unkept: inode]?.file?.streaming = streaming
             return streaming
         }
         if let streaming { pump(inode, streaming) }
+    }
+
+    /// What is known to be stored beside the bytes when their upload begins. The time comes with the last write.
+    private func attributesOfBeginning(_ inode: InodeNumber) async throws(ObjectStoreError) -> ObjectAttributes {
+        try await knowStored(inode)
+        let attributes = try? look { state throws(Errno) in
+            let node = try state.tree.node(inode)
+            var attributes = state.attributesToStore(node)
+            if !node.attributes.hasExplicitTime { attributes.metadata["mtime"] = nil }
+            return attributes
+        }
+        guard let attributes else { throw ObjectStoreError(.cancelled, "the file is gone") }
+        return attributes
     }
 
     /// Sends what is complete; called again as the file grows.

@@ -48,6 +48,8 @@ public final class StagedFile: Sendable {
     public var size: Int64 { contents.withLock { $0.size } }
     /// Rises with each change of contents or size.
     public var generation: UInt64 { contents.withLock { $0.generation } }
+    /// True once nothing of the base version shows any more (the file was cut to nothing, or is new), which stays so.
+    public var hidesBase: Bool { contents.withLock { $0.baseEnd == 0 } }
     /// Disk space used, bytes.
     public var diskUsage: Int64 { contents.withLock { $0.logEnd } }
     /// Bytes that a read would find staged, those that are overwritten by the latest ones maybe counted twice.

@@ -7,6 +7,21 @@ import Testing
 
 /// Files as a program uses them, and what S3 holds then.
 @Suite struct FileTests {
+    @Test("What was written is in the cache after the last close, also what it kept of the version before")
+    func writtenBytesAreCached() async throws {
+        let space = try Space(cached: true)
+        try await space.write("new.txt", "written here")
+        space.foreign("old.txt", "made elsewhere")
+        let file = try await space.open("old.txt", O_RDWR)
+        try await file.write("M")
+        try await file.close()
+        for name in ["new.txt", "old.txt"] { try await space.untilCached(name) }
+        let reads = space.memory.callCount(.get)
+        #expect(try await space.read("new.txt") == "written here")
+        #expect(try await space.read("old.txt") == "Made elsewhere")
+        #expect(space.memory.callCount(.get) == reads)
+    }
+
     @Test("A closed file is on S3 with its bytes, its attributes and the type of its name, after one PUT")
     func create() async throws {
         let space = try Space()

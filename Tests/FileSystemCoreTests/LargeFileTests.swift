@@ -30,6 +30,36 @@ import Testing
         #expect(space.memory.openUploads == 0)
     }
 
+    @Test("A file that is emptied is sent while it is written anew, and keeps what the app stored beside it")
+    func overwritten() async throws {
+        let space = try Space()
+        space.foreign("film.mp4", "old", type: "video/quicktime", metadata: ["camera": "x100"])
+        let file = try await space.open("film.mp4", O_WRONLY | O_TRUNC)
+        for index in 0..<40 { try await file.write(block(UInt8(index)), at: Int64(index) << 20) }
+        while space.memory.callCount(.uploadPart) == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(space.text("film.mp4") == "old")
+        try await file.close()
+        #expect(space.stored("film.mp4")?.bytes == (0..<40).flatMap { block(UInt8($0)) })
+        #expect(space.stored("film.mp4")?.attributes.contentType == "video/quicktime")
+        #expect(space.stored("film.mp4")?.attributes.metadata["camera"] == "x100")
+        // Known before the upload began, so the object needs no copy onto itself.
+        #expect(space.memory.callCount(.copy) == 0 && space.memory.callCount(.createUpload) == 1)
+    }
+
+    @Test("What somebody else stored while an existing file was sent in parts stays beside ours")
+    func overwrittenElsewhere() async throws {
+        let space = try Space()
+        space.foreign("big", "old")
+        let file = try await space.open("big", O_WRONLY | O_TRUNC)
+        for index in 0..<30 { try await file.write(block(1), at: Int64(index) << 20) }
+        while space.memory.callCount(.uploadPart) == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        space.foreign("big", "theirs")
+        try await file.close()
+        #expect(space.text("big") == "theirs")
+        let ours = space.keys.filter { $0.hasPrefix("big (conflict") }
+        #expect(ours.count == 1 && ours.first.flatMap { space.stored($0)?.bytes.count } == 30 << 20)
+    }
+
     @Test("A part that changes while it is sent is not taken for the new bytes")
     func changedWhileSent() async throws {
         let space = try Space()
