@@ -148,6 +148,20 @@ final class Space: Sendable {
         return volume.report().changes
     }
 
+    /// Waits until the cache holds all of a file's stored version, and nothing of it is staged any more.
+    func untilCached(_ path: String) async throws {
+        let inode = try await inode(path)
+        while true {
+            let file = try volume.look { state throws(Errno) in try state.tree.node(inode).file }
+            if let file, file.staged == nil, let identity = file.identity,
+                volume.cache?.availableCount(identity, offset: 0, limit: Int(file.size)) == Int(file.size)
+            {
+                return
+            }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
+
     // MARK: The kernel's side
 
     func split(_ path: String) async throws(Errno) -> (parent: InodeNumber, name: FileName) {
@@ -249,8 +263,10 @@ final class Space: Sendable {
     var forgotten: [String] {
         volume.update { state in
             let queued = Set(state.overlay.committer.intents.compactMap(\.intent.inode))
-            return state.tree.nodes.values.compactMap { node in
-                guard let file = node.file, node.isLinked, file.isDirty, file.openCount == 0 else { return nil }
+            return state.tree.nodes.keys.compactMap { inode in
+                guard let node = state.tree[inode], let file = node.file, node.isLinked, file.isDirty,
+                    file.openCount == 0
+                else { return nil }
                 return queued.contains(node.inode) ? nil : node.name.description
             }
         }
