@@ -6,6 +6,8 @@ import ObjectStore
 /// when the last one was made or committed, so that a listing that was begun earlier cannot undo a change.
 struct Overlay: Sendable {
     private(set) var committer: Committer
+    /// Files of renamed directories that are not in the queue yet.
+    var moves = DeferredMoves()
     /// Counts changes and commits; never goes back.
     private(set) var changeNumber: UInt64 = 1
     private var lastChanges: [[UInt8]: UInt64] = [:]
@@ -50,10 +52,29 @@ struct Overlay: Sendable {
     /// True when a listing that began at `start` says nothing reliable about `key` (or, with a `/` at its end, about
     /// the directory of that prefix).
     func hidesListing(_ key: [UInt8], since start: UInt64) -> Bool {
-        pendingCounts[key] != nil || (lastChanges[key] ?? 0) > start
+        hasPending(key) || (lastChanges[key] ?? 0) > start
     }
 
-    func hasPending(_ key: [UInt8]) -> Bool { pendingCounts[key] != nil }
+    func hasPending(_ key: [UInt8]) -> Bool {
+        if pendingCounts[key] != nil { return true }
+        return !moves.isEmpty && ObjectKey(key).map { moves.contains($0) } ?? false
+    }
+
+    /// Files in the directory of `prefix` (their old one) are to be moved.
+    mutating func deferMoves(_ files: [(inode: InodeNumber, key: ObjectKey)], in prefix: KeyPrefix) {
+        guard !files.isEmpty else { return }
+        for file in files { moves.add(file.inode, at: file.key) }
+        count(prefixes: Self.selfAndAncestors(prefix.bytes + [0]).dropFirst(), files.count)
+        changeNumber += 1
+        for prefix in Self.selfAndAncestors(prefix.bytes + [0]).dropFirst() { lastChanges[prefix] = changeNumber }
+    }
+
+    /// The file whose bytes are at `key` is about to be queued.
+    mutating func takeMove(at key: ObjectKey) -> InodeNumber? {
+        guard let inode = moves.remove(at: key) else { return nil }
+        count(prefixes: Self.selfAndAncestors(key.bytes).dropFirst(), -1)
+        return inode
+    }
 
     mutating func beginListing() -> UInt64 {
         listingStarts[changeNumber, default: 0] += 1
@@ -147,7 +168,11 @@ struct Overlay: Sendable {
     }
 
     private mutating func count(_ key: ObjectKey, _ change: Int) {
-        for prefix in Self.selfAndAncestors(key.bytes) {
+        count(prefixes: Self.selfAndAncestors(key.bytes)[...], change)
+    }
+
+    private mutating func count(prefixes: ArraySlice<[UInt8]>, _ change: Int) {
+        for prefix in prefixes {
             let count = (pendingCounts[prefix] ?? 0) + change
             pendingCounts[prefix] = count > 0 ? count : nil
         }

@@ -133,9 +133,13 @@ extension ByteReader {
         return name
     }
 
-    mutating func place() throws(Malformed) -> Place {
+    mutating func prefix() throws(Malformed) -> KeyPrefix {
         guard let prefix = KeyPrefix(try string()) else { throw Malformed() }
-        return Place(prefix: prefix, name: try optional { (reader) throws(Malformed) in try reader.name() })
+        return prefix
+    }
+
+    mutating func place() throws(Malformed) -> Place {
+        Place(prefix: try prefix(), name: try optional { (reader) throws(Malformed) in try reader.name() })
     }
 
     mutating func point() throws(Malformed) -> StagedFile.Point {

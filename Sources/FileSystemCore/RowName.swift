@@ -3,7 +3,7 @@ import ObjectStore
 /// What the journal keeps of a volume, by the first byte of a row's name. The rest of the name says of what.
 ///
 /// Base (loss costs a listing): `object`, `marker`, `directory`, `listed`. Overlay (never lost): `intent`, `node`,
-/// `attempts`.
+/// `origin`, `attempts`.
 enum RowKind: UInt8, Sendable {
     /// + key: an object, as last seen.
     case object = 0x6F
@@ -17,6 +17,9 @@ enum RowKind: UInt8, Sendable {
     case intent = 0x69
     /// + inode number: a node whose state is not S3's, or a directory above such a one.
     case node = 0x6E
+    /// + inode number of a renamed directory: the key prefixes of what was in it, of which some files are
+    /// not queued yet.
+    case origin = 0x76
     /// + key: writes that were begun and whose answer has not come.
     case attempts = 0x61
 

@@ -200,6 +200,8 @@ extension VolumeState {
     /// deletion is held until the last close.
     mutating func removeFile(_ node: Node, _ now: Duration) throws(Errno) -> IntentID? {
         let key = try tree.key(node.inode)
+        queueMove(of: node.inode, now)
+        queueMove(at: key, now)
         guard let place = place(node) else { throw .staleNFSFileHandle }
         let isOpen = (node.file?.openCount ?? 0) > 0
         var mayExist = knownObject(place) != nil || unanswered[key] != nil

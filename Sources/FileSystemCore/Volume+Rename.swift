@@ -112,6 +112,7 @@ extension VolumeState {
         if target.isDirectory {
             _ = removeMarker(target, now)
         } else {
+            queueMove(of: target.inode, now)
             let key = try tree.key(target.inode)
             for (intent, isRunning) in overlay.committer.intents(for: key)
             where !isRunning && intent.inode == target.inode {
@@ -125,37 +126,85 @@ extension VolumeState {
     private mutating func move(
         _ node: Node, to parent: InodeNumber, _ name: EntryName, _ now: Duration
     ) throws(Errno) -> [IntentID] {
-        let moved = node.isDirectory ? [node.inode] + tree.descendants(node.inode) : [node.inode]
-        var before: [(InodeNumber, ObjectKey, Place)] = []
-        for inode in moved {
-            guard let node = tree[inode], let place = place(node) else { continue }
-            guard let key = node.isDirectory ? ObjectKey(place.prefix.bytes) : try tree.key(inode) else { continue }
-            before.append((inode, key, place))
-        }
-        let old = (node.parent, node.name)
-        if node.isDirectory, let prefix = tree.keyPrefix(node.inode) { base.forgetDirectory(prefix) }
+        if node.isDirectory { return try moveDirectory(node, to: parent, name, now) }
+        // What an earlier rename still owes is queued under the name it gave.
+        queueMove(of: node.inode, now)
+        let key = try tree.key(node.inode)
+        guard let place = place(node) else { return [] }
         tree.move(node.inode, to: parent, name)
-        // Every key must still be short enough, or nothing moves.
-        do throws(Errno) {
-            for inode in moved { _ = try tree.key(inode) }
-        } catch {
-            tree.move(node.inode, to: old.0, old.1)
-            throw error
-        }
-        var ids: [IntentID] = []
-        for (inode, key, place) in before {
-            if tree[inode]?.isDirectory == true, let prefix = tree.keyPrefix(inode) { base.noteMade(prefix) }
-            ids +=
-                try tree[inode]?.isDirectory == true
-                ? moveMarker(inode, from: key, place, now) : moveObject(inode, from: key, place, now)
-        }
-        return ids
+        return try moveObject(node.inode, from: key, place, now)
     }
 
-    private mutating func moveObject(
+    /// Moves a directory at once. What is changed in it is queued now, the many clean files later (`DeferredMoves`).
+    private mutating func moveDirectory(
+        _ node: Node, to parent: InodeNumber, _ name: EntryName, _ now: Duration
+    ) throws(Errno) -> [IntentID] {
+        guard let oldPrefix = tree.keyPrefix(node.inode) else { return [] }
+        var directories: [(inode: InodeNumber, prefix: KeyPrefix)] = [(node.inode, oldPrefix)]
+        var changed: [(InodeNumber, ObjectKey, Place)] = []
+        let newPrefix = try KeyPrefix(tree.key(parent, name, isDirectory: true).bytes + [UInt8(ascii: "/")])
+        if let newPrefix { queueMoves(below: newPrefix, now) }
+        var (isDeferred, wasDeferred) = (false, false)
+        var index = 0
+        while index < directories.count {
+            let (directory, prefix) = directories[index]
+            index += 1
+            var clean: [(inode: InodeNumber, key: ObjectKey)] = []
+            for (name, inode) in tree[unkept: directory]?.directory?.children ?? [:] {
+                guard let child = tree[unkept: inode] else { continue }
+                if child.isDirectory {
+                    if let below = KeyPrefix(prefix.bytes + name.bytes + [UInt8(ascii: "/")]) {
+                        directories.append((inode, below))
+                    }
+                } else if isMoving(child) {
+                    wasDeferred = true
+                } else if let key = ObjectKey(prefix.bytes + name.bytes) {
+                    if mayDefer(child, from: key) {
+                        clean.append((inode, key))
+                    } else {
+                        changed.append((inode, key, Place(prefix: prefix, name: name)))
+                    }
+                }
+            }
+            isDeferred = isDeferred || !clean.isEmpty
+            overlay.deferMoves(clean, in: prefix)
+        }
+        if wasDeferred { noteOrigins(node.inode) }
+        if isDeferred { overlay.moves.note(node.inode, from: oldPrefix) }
+        base.forgetDirectory(oldPrefix)
+        tree.move(node.inode, to: parent, name)
+        for (inode, prefix) in directories {
+            if let made = tree.keyPrefix(inode) { base.noteMade(made) }
+            guard let key = ObjectKey(prefix.bytes) else { continue }
+            _ = try moveMarker(inode, from: key, Place(prefix: prefix, name: nil), now)
+        }
+        for (inode, key, place) in changed { _ = try moveObject(inode, from: key, place, now) }
+        return []
+    }
+
+    /// What is deferred in a directory that moves out of one that has moved before is found by origins of its own.
+    private mutating func noteOrigins(_ directory: InodeNumber) {
+        var path: [EntryName] = []
+        var current = directory
+        while current != .root, overlay.moves.origins[current] == nil, let node = tree[unkept: current] {
+            path.insert(node.name, at: 0)
+            current = node.parent
+        }
+        guard current != directory else { return }
+        for above in overlay.moves.origins[current] ?? [] {
+            guard let prefix = KeyPrefix(above.bytes + path.flatMap { $0.bytes + [UInt8(ascii: "/")] }) else {
+                continue
+            }
+            overlay.moves.note(directory, from: prefix)
+        }
+    }
+
+    mutating func moveObject(
         _ inode: InodeNumber, from oldKey: ObjectKey, _ oldPlace: Place, _ now: Duration
     ) throws(Errno) -> [IntentID] {
         let key = try tree.key(inode)
+        guard key != oldKey else { return [] }
+        queueMove(at: key, now)
         guard let node = tree[inode], let file = node.file, let place = place(node) else { return [] }
         var puts: [Intent] = []
         var copy: Intent?

@@ -34,8 +34,12 @@ extension Volume {
                     total: carriesBytes ? file?.size ?? 0 : 0, isRunning: isRunning,
                     failure: failure.flatMap { $0.isTransient ? nil : $0 })
             }
+            let moves = state.overlay.moves.inodes.compactMap { inode -> Report.Change? in
+                guard let key = try? state.tree.key(inode) else { return nil }
+                return Report.Change(path: state.relativePath(key), sent: 0, total: 0, isRunning: false)
+            }
             return Report(
-                changes: changes, hiddenCount: state.base.hiddenCount, isBlind: state.isBlind,
+                changes: changes + moves, hiddenCount: state.base.hiddenCount, isBlind: state.isBlind,
                 isOffline: isDown, lastError: state.lastError)
         }
     }

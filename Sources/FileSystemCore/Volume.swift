@@ -102,6 +102,8 @@ public final class Volume: FileSystem {
         var notices: [VolumeState.Notice] = []
         var discarded: [StagedFile] = []
         var isJournalled = false
+        /// A directory was renamed: its files are to be queued.
+        var hasMoves = false
     }
 
     private func take(_ state: inout VolumeState) -> Outcome {
@@ -109,9 +111,11 @@ public final class Volume: FileSystem {
         // Under the lock, so that the journal has the changes in their order.
         journal.rows.enqueue(rows)
         defer { state.notices = [] }
+        let hasMoves = !state.overlay.moves.isEmpty && !state.overlay.moves.isQueueing
+        if hasMoves { state.overlay.moves.isQueueing = true }
         return Outcome(
             actions: state.overlay.takeActions(), notices: state.notices, discarded: state.tree.takeDiscarded(),
-            isJournalled: !rows.isEmpty)
+            isJournalled: !rows.isEmpty, hasMoves: hasMoves)
     }
 
     private func finish(_ outcome: Outcome) {
@@ -120,6 +124,12 @@ public final class Volume: FileSystem {
         if isKept { for staged in outcome.discarded { staged.discard() } }
         for action in outcome.actions { perform(action) }
         tell(outcome.notices)
+        if outcome.hasMoves { Task(executorPreference: clock.executor) { await self.queueMoves() } }
+    }
+
+    /// Queues what renamed directories owe, in steps that keep nobody waiting.
+    private func queueMoves() async {
+        while update({ $0.queueMoves(limit: 100, now: clock.monotonic()) }) { await Task.yield() }
     }
 
     /// Brings the journal to the kernel. False when the disk refuses it; what was refused is tried again with the next.

@@ -10,6 +10,7 @@ struct VolumeRecovery {
     private var intents: [IntentID: Intent] = [:]
     private var nodes: [InodeNumber: NodeRow] = [:]
     private var attempts: [ObjectKey: [Attempt]] = [:]
+    private var origins: [InodeNumber: [KeyPrefix]] = [:]
     /// Rows that could not be read.
     private(set) var unreadable = 0
 
@@ -39,6 +40,15 @@ struct VolumeRecovery {
             intents[id] = value == nil ? nil : try reader.intent(id)
         case .node:
             nodes[InodeNumber(try Self.number(name))] = value == nil ? nil : try NodeRow(&reader)
+        case .origin:
+            let inode = InodeNumber(try Self.number(name))
+            guard value != nil else {
+                origins[inode] = nil
+                return
+            }
+            var prefixes: [KeyPrefix] = []
+            for _ in 0..<(try reader.number(UInt32.self)) { prefixes.append(try reader.prefix()) }
+            origins[inode] = prefixes
         case .attempts:
             guard let key = ObjectKey(name) else { throw ByteReader.Malformed() }
             guard value != nil else {
@@ -132,6 +142,7 @@ struct VolumeRecovery {
         }
         state.restore(Array(intents.values))
         for (key, list) in attempts { state.restore(list, at: key) }
+        state.restore(origins, base)
         state.adopt(base)
     }
 
@@ -196,7 +207,7 @@ extension Base {
             guard let (parent, last) = Self.place(Array(name.dropLast())) else { throw ByteReader.Malformed() }
             restoreDirectory(parent, last, value != nil)
         case .listed: restoreListed(name, value != nil)
-        case .intent, .node, .attempts: throw ByteReader.Malformed()
+        case .intent, .node, .origin, .attempts: throw ByteReader.Malformed()
         }
     }
 
@@ -216,6 +227,46 @@ extension VolumeState {
         lost.formUnion(intents.filter { $0.requires.map(lost.contains) ?? false }.map(\.id))
         for intent in intents where lost.contains(intent.id) { overlay.forget(intent) }
         overlay.restore(intents.filter { !lost.contains($0.id) })
+    }
+
+    /// Puts the files of renamed directories back that were not queued yet: they are still where base has them.
+    mutating func restore(_ origins: [InodeNumber: [KeyPrefix]], _ known: Base) {
+        let all = origins.flatMap { directory, prefixes in prefixes.map { (directory, $0) } }
+            .sorted { $0.1.bytes.count > $1.1.bytes.count }
+        for (directory, prefix) in all { overlay.moves.note(directory, from: prefix) }
+        for prefix in known.prefixes {
+            // The longest fits: a directory may have moved out of another one.
+            guard let (directory, origin) = all.first(where: { prefix.bytes.starts(with: $0.1.bytes) }),
+                let inode = directoryNode(directory, prefix.bytes[origin.bytes.count...])
+            else { continue }
+            var files: [(inode: InodeNumber, key: ObjectKey)] = []
+            for (name, object) in known.directory(prefix)?.objects ?? [:] {
+                guard !overlay.hasPending(object.version.key.bytes), tree.child(inode, name) == nil else { continue }
+                let attributes = Self.attributes(
+                    options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
+                let file = tree.add(inode, name, .file(FileState(clean: object)), attributes, isKept: false)
+                files.append((file, object.version.key))
+            }
+            overlay.deferMoves(files, in: prefix)
+        }
+    }
+
+    /// The directory at a relative path below another one, made where it is missing.
+    private mutating func directoryNode(_ top: InodeNumber, _ path: ArraySlice<UInt8>) -> InodeNumber? {
+        guard tree[unkept: top]?.isDirectory == true else { return nil }
+        var inode = top
+        for component in path.split(separator: UInt8(ascii: "/")) {
+            guard let name = EntryName(component) else { return nil }
+            if let child = tree.child(inode, name) {
+                guard child.isDirectory else { return nil }
+                inode = child.inode
+            } else {
+                let time = tree[unkept: .root]?.attributes.modified ?? Timestamp(seconds: 0)
+                let attributes = Self.attributes(options, isDirectory: true, modified: time)
+                inode = tree.add(inode, name, .directory(DirectoryState()), attributes, isKept: false)
+            }
+        }
+        return inode
     }
 
     /// Shows what S3 was last seen to hold, where nothing was changed here.

@@ -17,6 +17,10 @@ extension VolumeState {
             if let inode = intent?.inode { inodes.insert(inode) }
         }
         for key in takeChangedAttempts() { writeAttempts(key, to: &batch) }
+        for inode in overlay.moves.takeChanged() {
+            writeOrigin(inode, to: &batch)
+            inodes.insert(inode)
+        }
         for inode in inodes { writeNode(inode, to: &batch) }
         return batch
     }
@@ -26,6 +30,7 @@ extension VolumeState {
         var batch = RowBatch()
         for item in overlay.committer.intents { Self.write(item.intent, item.intent.id, to: &batch) }
         for key in unanswered.keys { writeAttempts(key, to: &batch) }
+        for inode in overlay.moves.origins.keys { writeOrigin(inode, to: &batch) }
         for inode in forgetKeptNodes() { writeNode(inode, to: &batch) }
         return batch
     }
@@ -35,6 +40,15 @@ extension VolumeState {
         guard let intent else { return batch.remove(name) }
         var writer = ByteWriter()
         writer.add(intent)
+        batch.set(name, writer.bytes)
+    }
+
+    private func writeOrigin(_ inode: InodeNumber, to batch: inout RowBatch) {
+        let name = RowKind.origin.name(inode.value)
+        guard let prefixes = overlay.moves.origins[inode] else { return batch.remove(name) }
+        var writer = ByteWriter()
+        writer.add(UInt32(prefixes.count))
+        for prefix in prefixes { writer.add(prefix.bytes) }
         batch.set(name, writer.bytes)
     }
 
@@ -66,10 +80,12 @@ extension VolumeState {
 
     /// True for a node that a crash must find as it is, since neither base nor S3 can tell it.
     private func isKept(_ node: Node) -> Bool {
-        if node.isDirectory { return node.attributes.isDirty || isQueued(node) }
+        if node.isDirectory {
+            return node.attributes.isDirty || overlay.moves.origins[node.inode] != nil || isQueued(node)
+        }
         guard let file = node.file else { return false }
         if file.pendingClose != nil || file.pendingSync != nil { return true }
-        guard let location = file.location else { return false }
+        guard let location = file.location, !isMoving(node) else { return false }
         return node.attributes.isDirty || (try? tree.key(node.inode)) != location.key
     }
 

@@ -145,7 +145,7 @@ struct VolumeState: Sendable {
 
     /// True when the node's state is decided here and not by S3: changed, open for writing, or queued.
     func isOwned(_ node: Node) -> Bool {
-        if node.attributes.isDirty { return true }
+        if node.attributes.isDirty || isMoving(node) { return true }
         if let file = node.file, file.isDirty || file.writerCount > 0 { return true }
         guard let key = try? tree.key(node.inode) else { return false }
         return overlay.hasPending(node.isDirectory ? key.bytes + [UInt8(ascii: "/")] : key.bytes)
@@ -206,8 +206,10 @@ struct VolumeState: Sendable {
         _ inode: InodeNumber, _ closed: SettledContents?, now: Duration
     ) throws(Errno) -> IntentID {
         if let closed { noteClosed(inode, closed) }
-        let node = try tree.node(inode)
         let key = try tree.key(inode)
+        queueMove(of: inode, now)
+        queueMove(at: key, now)
+        let node = try tree.node(inode)
         guard let place = place(node) else { throw .staleNFSFileHandle }
         for (intent, isRunning) in overlay.committer.intents(for: key) where !isRunning && intent.inode == inode {
             if intent.kind == .put { return intent.id }
@@ -215,7 +217,9 @@ struct VolumeState: Sendable {
         }
         // What is half sent is not worth waiting with.
         let delay = node.file?.streaming == nil ? quietTime : .zero
-        return overlay.add(.put, key: key, inode: inode, place: place, now: now, delay: delay)
+        // Bytes that lie under another name must be read before that is changed.
+        let source = node.file?.location.flatMap { $0.key == key ? nil : $0.key }
+        return overlay.add(.put, key: key, source: source, inode: inode, place: place, now: now, delay: delay)
     }
 
     /// How long a change of contents or name waits for the next one.
@@ -236,6 +240,7 @@ struct VolumeState: Sendable {
 
     /// Queues changed attributes. They wait a moment for the next change, unless contents are on their way anyway.
     mutating func enqueueMetadata(_ inode: InodeNumber, now: Duration) throws(Errno) {
+        queueMove(of: inode, now)
         let node = try tree.node(inode)
         guard node.isLinked, let place = place(node) else { return }
         tree[inode]?.attributes.isDirty = true
