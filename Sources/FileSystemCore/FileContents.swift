@@ -25,6 +25,11 @@ struct FileContents: Sendable {
     /// True when all bytes lie here.
     var isStaged: Bool { size == 0 || extents(0..<size) == [.staged(0..<size)] }
 
+    /// True when some of a range is only in the base version.
+    func needsBase(_ range: Range<Int64>) -> Bool {
+        extents(range).contains { if case .base = $0 { true } else { false } }
+    }
+
     var location: ObjectVersion? { source?.location() }
 
     /// Reads a range into memory. Staged bytes are authenticated as they are opened: damaged ones are never sent.

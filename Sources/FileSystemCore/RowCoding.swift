@@ -71,6 +71,19 @@ extension ByteWriter {
         add(optional: attempt.eTag) { $0.add($1.text) }
     }
 
+    mutating func add(_ kept: KeptUpload) {
+        add(kept.upload.key.bytes)
+        add(kept.upload.id)
+        add(kept.attributes)
+        add(UInt32(kept.parts.count))
+        for part in kept.parts {
+            add(UInt16(part.number.value))
+            add(part.eTag.text)
+            add(part.size)
+            add(optional: part.crc32c) { $0.add($1) }
+        }
+    }
+
     /// Without the id, which is the row's name.
     mutating func add(_ intent: Intent) {
         add(intent.order)
@@ -151,6 +164,19 @@ extension ByteReader {
             inode: InodeNumber(try number()), size: try number(),
             metadata: try optional { (reader) throws(Malformed) in try reader.texts() },
             eTag: try optional { (reader) throws(Malformed) in try reader.eTag() })
+    }
+
+    mutating func upload() throws(Malformed) -> KeptUpload {
+        let upload = Upload(key: try key(), id: try text())
+        var kept = KeptUpload(upload: upload, attributes: try objectAttributes(), parts: [])
+        for _ in 0..<(try number(UInt32.self)) {
+            guard let number = PartNumber(Int(try number(UInt16.self))) else { throw Malformed() }
+            kept.parts.append(
+                UploadedPart(
+                    number: number, eTag: try eTag(), size: try self.number(),
+                    crc32c: try optional { (reader) throws(Malformed) in try reader.number() }))
+        }
+        return kept
     }
 
     mutating func intent(_ id: IntentID) throws(Malformed) -> Intent {

@@ -3,7 +3,7 @@ import ObjectStore
 /// What the journal keeps of a volume, by the first byte of a row's name. The rest of the name says of what.
 ///
 /// Base (loss costs a listing): `object`, `marker`, `directory`, `listed`. Overlay (never lost): `intent`, `node`,
-/// `origin`, `attempts`.
+/// `origin`, `attempts`. `upload` saves sending parts again.
 enum RowKind: UInt8, Sendable {
     /// + key: an object, as last seen.
     case object = 0x6F
@@ -20,6 +20,8 @@ enum RowKind: UInt8, Sendable {
     /// + inode number of a renamed directory: the key prefixes of what was in it, of which some files are
     /// not queued yet.
     case origin = 0x76
+    /// + inode number: an upload in parts, and the parts that S3 has.
+    case upload = 0x75
     /// + key: writes that were begun and whose answer has not come.
     case attempts = 0x61
 

@@ -2,6 +2,14 @@ import Bytes
 import ObjectStore
 import Synchronization
 
+/// An upload as the journal keeps it: enough to go on with it in another process.
+struct KeptUpload: Sendable {
+    var upload: Upload
+    /// What the object will have.
+    var attributes: ObjectAttributes
+    var parts: [UploadedPart]
+}
+
 /// An upload in parts, which may begin while the file is still being written in sequence: parts that are complete are sent,
 /// parts that are changed afterwards are sent again. Nothing becomes visible before `finish`.
 final class StreamingUpload: Sendable {
@@ -15,6 +23,10 @@ final class StreamingUpload: Sendable {
         var changes: [Int: UInt64] = [:]
         var bytesSent: Int64 = 0
         var isCancelled = false
+        /// The parts may be of other bytes than those that are wanted now: each is compared before it counts.
+        var isDoubtful = false
+        /// How many parts the journal knows.
+        var keptCount = 0
         /// Wait for the parts that are being sent.
         var waiting: [CheckedContinuation<Void, Never>] = []
     }
@@ -33,22 +45,46 @@ final class StreamingUpload: Sendable {
     private let store: any ObjectStore
     private let budget: MemoryBudget
     private let executor: (any TaskExecutor)?
+    /// Told from time to time how far it has come, so that another process can go on.
+    private let keep: @Sendable (KeptUpload) -> Void
     /// Guards which part is sent, being sent, or stale; held for a moment only.
     private let state = Mutex(State())
 
     /// `attributes` is asked when the upload begins.
     init(
         store: any ObjectStore, budget: MemoryBudget, key: ObjectKey, _ executor: (any TaskExecutor)? = nil,
+        keep: @escaping @Sendable (KeptUpload) -> Void = { _ in },
         attributes: @escaping @Sendable () async throws(ObjectStoreError) -> ObjectAttributes
     ) {
         self.executor = executor
+        self.keep = keep
         self.store = store
         self.budget = budget
         self.key = key
         self.attributes = attributes
     }
 
+    /// Goes on with an upload that an earlier process began.
+    convenience init(
+        resuming kept: KeptUpload, store: any ObjectStore, budget: MemoryBudget, _ executor: (any TaskExecutor)?,
+        keep: @escaping @Sendable (KeptUpload) -> Void
+    ) {
+        self.init(store: store, budget: budget, key: kept.upload.key, executor, keep: keep) { kept.attributes }
+        let begun = Begun(upload: kept.upload, attributes: kept.attributes)
+        state.withLock { state in
+            state.beginning = Task(executorPreference: executor) { .success(begun) }
+            for part in kept.parts { state.parts[part.number.value - 1] = part }
+            state.bytesSent = kept.parts.reduce(0) { $0 + $1.size }
+            state.keptCount = kept.parts.count
+            state.isDoubtful = true
+        }
+    }
+
     var bytesSent: Int64 { state.withLock { $0.bytesSent } }
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+    /// What is wanted now was written after parts were sent: only those with the same bytes count.
+    func doubt() { state.withLock { $0.isDoubtful = true } }
 
     /// Bytes of `range` changed: parts that hold them are stale.
     func noteWrite(_ range: Range<Int64>) {
@@ -95,7 +131,8 @@ final class StreamingUpload: Sendable {
         defer { wake { _ = $0.sending.remove(index) } }
         let range = PartPlan.range(index).clamped(to: 0..<contents.size)
         guard let number = PartNumber(index + 1), !range.isEmpty else { return }
-        let upload = try await begun().upload
+        let begun = try await begun()
+        let upload = begun.upload
         let part: UploadedPart
         if contents.isUnchanged(range), range.count >= 5 << 20, let location = contents.location {
             part = try await store.copyPart(upload, number, from: location, range: range, .upload)
@@ -104,12 +141,17 @@ final class StreamingUpload: Sendable {
                 try await store.uploadPart(upload, number, try await contents.bytes(range), .upload)
             }
         }
-        state.withLock { state in
+        let kept: [UploadedPart]? = state.withLock { state in
             // Changed while it was sent: it has to be sent again.
-            guard state.changes[index] ?? 0 == claim.change else { return }
+            guard state.changes[index] ?? 0 == claim.change else { return nil }
             state.parts[index] = part
             state.bytesSent += part.size
+            // An eighth of a big upload may have to be sent again; the journal does not learn of each part.
+            guard state.parts.count > state.keptCount + state.keptCount / 8 else { return nil }
+            state.keptCount = state.parts.count
+            return state.parts.sorted { $0.key < $1.key }.map(\.value)
         }
+        if let kept { keep(KeptUpload(upload: upload, attributes: begun.attributes, parts: kept)) }
     }
 
     /// The upload, begun by the first who needs it.
@@ -161,14 +203,45 @@ final class StreamingUpload: Sendable {
                 try await store.completeUpload(begun.upload, parts, precondition, .upload), begun.attributes
             )
         } catch {
-            cancel()
+            // What a better network would let through goes on where it stopped.
+            if !error.isTransient, error.code != .signInNeeded, error.code != .cancelled { cancel() }
             throw error
+        }
+    }
+
+    /// Forgets the parts that are not of `contents`, by their checksums.
+    private func dropOtherParts(_ contents: FileContents) async throws(ObjectStoreError) {
+        let parts = state.withLock { state in
+            defer { state.isDoubtful = false }
+            return state.isDoubtful ? state.parts : [:]
+        }
+        do throws(ObjectStoreError) {
+            for (index, part) in parts.sorted(by: { $0.key < $1.key }) where try await !isSame(part, index, contents) {
+                state.withLock { state in
+                    if state.parts.removeValue(forKey: index) != nil { state.bytesSent -= part.size }
+                }
+            }
+        } catch {
+            doubt()
+            throw error
+        }
+    }
+
+    /// True when a part surely has the bytes of `contents`. What would have to be fetched for that is not worth it.
+    private func isSame(
+        _ part: UploadedPart, _ index: Int, _ contents: FileContents
+    ) async throws(ObjectStoreError) -> Bool {
+        let range = PartPlan.range(index).clamped(to: 0..<contents.size)
+        guard let checksum = part.crc32c, part.size == range.count, !contents.needsBase(range) else { return false }
+        return try await budget.withBytes(range.count) { () async throws(ObjectStoreError) in
+            CRC32C(try await contents.bytes(range)).value == checksum
         }
     }
 
     private func sendMissing(_ count: Int, _ contents: FileContents) async throws(ObjectStoreError) {
         // Parts that are being sent from an older snapshot end first.
         await sendingEnded()
+        try await dropOtherParts(contents)
         var missing = state.withLock { state in
             (0..<count).filter { index in
                 let size = Int64(PartPlan.range(index).clamped(to: 0..<contents.size).count)

@@ -111,27 +111,42 @@ extension Volume {
             return try await store.copy(
                 location, size: draft.file.size, to: key, draft.attributes, draft.precondition, .upload)
         }
-        if let streaming = draft.file.streaming {
-            update { state in
-                state.tree[unkept: draft.node.inode]?.file?.streaming = nil
-                state.tree[unkept: draft.node.inode]?.file?.isStreamingClosed = false
-            }
-            if streaming.key != key {
-                streaming.cancel()
-            } else if let (eTag, attributes) = try await streaming.finish(contents, draft.precondition) {
-                return try await retouched(key, eTag, draft, attributes)
-            }
-        }
-        if contents.size <= PartPlan.singlePut {
+        let streaming = update { $0.takeStreaming(draft.node.inode, key) }
+        if streaming == nil, contents.size <= PartPlan.singlePut {
             return try await budget.withBytes(Int(contents.size)) { () async throws(ObjectStoreError) in
                 try await putWhole(key, contents, draft)
             }
         }
-        let upload = StreamingUpload(store: store, budget: budget, key: key, clock.executor) { draft.attributes }
-        guard let outcome = try await upload.finish(contents, draft.precondition) else {
-            throw ObjectStoreError(.invalidAnswer, "the upload of \(key) was cancelled")
+        return try await sendParts(streaming ?? newUpload(draft, key), key, contents, draft)
+    }
+
+    private func newUpload(_ draft: Draft, _ key: ObjectKey) -> StreamingUpload {
+        let inode = draft.node.inode
+        let upload = StreamingUpload(
+            store: store, budget: budget, key: key, clock.executor,
+            keep: { [weak self] kept in self?.update { $0.keep(kept, inode) } }, attributes: { draft.attributes })
+        update { state in
+            state.tree[unkept: inode]?.file?.streaming = upload
+            state.tree[unkept: inode]?.file?.isStreamingClosed = true
         }
-        return outcome.eTag
+        return upload
+    }
+
+    private func sendParts(
+        _ upload: StreamingUpload, _ key: ObjectKey, _ contents: FileContents, _ draft: Draft
+    ) async throws(ObjectStoreError) -> ETag {
+        do throws(ObjectStoreError) {
+            guard let (eTag, attributes) = try await upload.finish(contents, draft.precondition) else {
+                throw ObjectStoreError(.unavailable, "the upload of \(key) was given up and begins anew")
+            }
+            update { $0.forgetUpload(draft.node.inode, upload) }
+            return try await retouched(key, eTag, draft, attributes)
+        } catch {
+            if upload.isCancelled { update { $0.forgetUpload(draft.node.inode, upload) } }
+            // The parts sent so far are gone from S3: nothing is lost, they are sent again.
+            guard error.code == .noSuchUpload else { throw error }
+            throw ObjectStoreError(.unavailable, error.message)
+        }
     }
 
     private func putWhole(

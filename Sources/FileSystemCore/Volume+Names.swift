@@ -216,7 +216,7 @@ extension VolumeState {
             }
         }
         node.file?.streaming?.cancel()
-        tree[node.inode]?.file?.streaming = nil
+        forgetUpload(node.inode, node.file?.streaming)
         overlay.note(key)
         tree.detach(node.inode)
         guard mayExist else { return nil }

@@ -16,11 +16,13 @@ extension Volume {
                 file.pendingClose == nil, file.size == end, file.staged === staged,
                 let key = try? state.tree.key(inode)
             else { return nil }
-            let streaming = StreamingUpload(store: store, budget: budget, key: key, clock.executor) {
-                [weak self] () async throws(ObjectStoreError) in
-                guard let self else { throw ObjectStoreError(.cancelled, "the upload of \(key) was given up") }
-                return try await attributesOfBeginning(inode)
-            }
+            let streaming = StreamingUpload(
+                store: store, budget: budget, key: key, clock.executor,
+                keep: { [weak self] kept in self?.update { $0.keep(kept, inode) } },
+                attributes: { [weak self] () async throws(ObjectStoreError) in
+                    guard let self else { throw ObjectStoreError(.cancelled, "the upload of \(key) was given up") }
+                    return try await attributesOfBeginning(inode)
+                })
             state.tree[unkept: inode]?.file?.streaming = streaming
             return streaming
         }

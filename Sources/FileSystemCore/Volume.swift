@@ -54,6 +54,7 @@ public final class Volume: FileSystem {
         }
         let staged = recovery.openStaged(journal.staging, logger)
         var restored = VolumeState(options: options, now: clock.wall())
+        let uploads = recovery.uploads
         recovery.restore(to: &restored, staged)
         self.options = options
         self.store = store
@@ -70,10 +71,28 @@ public final class Volume: FileSystem {
         budget = MemoryBudget(limit: Int(options.memory / 2))
         state = Mutex(restored)
         unreachable.value = self
+        for (inode, kept) in uploads { resume(kept, inode) }
     }
 
     /// Begins to send what is queued.
     public func start() { update { $0.overlay.tick(now: clock.monotonic()) } }
+
+    /// Gives an upload that an earlier process began back to its file; one whose file is gone is given up.
+    private func resume(_ kept: KeptUpload, _ inode: InodeNumber) {
+        let upload = StreamingUpload(
+            resuming: kept, store: store, budget: budget, clock.executor,
+            keep: { [weak self] kept in self?.update { $0.keep(kept, inode) } })
+        let isWanted = update { state in
+            guard let file = state.tree[unkept: inode]?.file, file.pendingClose != nil else { return false }
+            state.tree[unkept: inode]?.file?.streaming = upload
+            state.tree[unkept: inode]?.file?.isStreamingClosed = true
+            state.keep(kept, inode)
+            return true
+        }
+        if isWanted { return }
+        upload.cancel()
+        update { $0.restoreForgotten(upload: inode) }
+    }
 
     public func attach(_ notifier: any KernelNotifier) { self.notifier.withLock { $0 = notifier } }
 

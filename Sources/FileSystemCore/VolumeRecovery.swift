@@ -10,6 +10,8 @@ struct VolumeRecovery {
     private var intents: [IntentID: Intent] = [:]
     private var nodes: [InodeNumber: NodeRow] = [:]
     private var attempts: [ObjectKey: [Attempt]] = [:]
+    /// Uploads in parts that had begun.
+    private(set) var uploads: [InodeNumber: KeptUpload] = [:]
     private var origins: [InodeNumber: [KeyPrefix]] = [:]
     /// Rows that could not be read.
     private(set) var unreadable = 0
@@ -49,6 +51,8 @@ struct VolumeRecovery {
             var prefixes: [KeyPrefix] = []
             for _ in 0..<(try reader.number(UInt32.self)) { prefixes.append(try reader.prefix()) }
             origins[inode] = prefixes
+        case .upload:
+            uploads[InodeNumber(try Self.number(name))] = value == nil ? nil : try reader.upload()
         case .attempts:
             guard let key = ObjectKey(name) else { throw ByteReader.Malformed() }
             guard value != nil else {
@@ -207,7 +211,7 @@ extension Base {
             guard let (parent, last) = Self.place(Array(name.dropLast())) else { throw ByteReader.Malformed() }
             restoreDirectory(parent, last, value != nil)
         case .listed: restoreListed(name, value != nil)
-        case .intent, .node, .origin, .attempts: throw ByteReader.Malformed()
+        case .intent, .node, .origin, .upload, .attempts: throw ByteReader.Malformed()
         }
     }
 

@@ -22,6 +22,7 @@ extension VolumeState {
             inodes.insert(inode)
         }
         for inode in inodes { writeNode(inode, to: &batch) }
+        for inode in takeChangedUploads() { writeUpload(inode, to: &batch) }
         return batch
     }
 
@@ -30,6 +31,7 @@ extension VolumeState {
         var batch = RowBatch()
         for item in overlay.committer.intents { Self.write(item.intent, item.intent.id, to: &batch) }
         for key in unanswered.keys { writeAttempts(key, to: &batch) }
+        for inode in keptUploads.keys { writeUpload(inode, to: &batch) }
         for inode in overlay.moves.origins.keys { writeOrigin(inode, to: &batch) }
         for inode in forgetKeptNodes() { writeNode(inode, to: &batch) }
         return batch
@@ -40,6 +42,14 @@ extension VolumeState {
         guard let intent else { return batch.remove(name) }
         var writer = ByteWriter()
         writer.add(intent)
+        batch.set(name, writer.bytes)
+    }
+
+    private func writeUpload(_ inode: InodeNumber, to batch: inout RowBatch) {
+        let name = RowKind.upload.name(inode.value)
+        guard let kept = keptUploads[inode] else { return batch.remove(name) }
+        var writer = ByteWriter()
+        writer.add(kept)
         batch.set(name, writer.bytes)
     }
 
@@ -68,6 +78,7 @@ extension VolumeState {
         // A directory stays for what is below it, and goes with the next rewrite.
         guard let node, isKept(node) || (node.isDirectory && isNodeKept(inode)) else {
             if forgetKeptNode(inode) { batch.remove(RowKind.node.name(inode.value)) }
+            if node == nil { forgetUpload(inode, nil) }
             return
         }
         noteKeptNode(inode)

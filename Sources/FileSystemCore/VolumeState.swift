@@ -17,6 +17,9 @@ struct VolumeState: Sendable {
     private(set) var unanswered: [ObjectKey: [Attempt]] = [:]
     /// Keys whose attempts have changed.
     private var changedAttempts: Set<ObjectKey> = []
+    /// Uploads in parts, as far as the journal is to know them.
+    private(set) var keptUploads: [InodeNumber: KeptUpload] = [:]
+    private var changedUploads: Set<InodeNumber> = []
     /// Nodes that stand in the journal.
     private var keptNodes: Set<InodeNumber> = []
     /// Listings under way, by directory.
@@ -91,6 +94,39 @@ struct VolumeState: Sendable {
         unanswered[key]?.removeLast()
         if unanswered[key]?.isEmpty == true { unanswered[key] = nil }
         changedAttempts.insert(key)
+    }
+
+    /// How far an upload in parts has come.
+    mutating func keep(_ upload: KeptUpload, _ inode: InodeNumber) {
+        guard tree[unkept: inode]?.file?.streaming?.key == upload.upload.key else { return }
+        keptUploads[inode] = upload
+        changedUploads.insert(inode)
+    }
+
+    /// An upload has ended, or was given up.
+    mutating func forgetUpload(_ inode: InodeNumber, _ upload: StreamingUpload?) {
+        if let upload, tree[unkept: inode]?.file?.streaming === upload {
+            tree[unkept: inode]?.file?.streaming = nil
+            tree[unkept: inode]?.file?.isStreamingClosed = false
+        }
+        if keptUploads.removeValue(forKey: inode) != nil { changedUploads.insert(inode) }
+    }
+
+    /// The journal speaks of an upload that nobody wants any more.
+    mutating func restoreForgotten(upload inode: InodeNumber) { changedUploads.insert(inode) }
+
+    /// The upload of a file's contents to `key` that has begun; one to another key is given up.
+    mutating func takeStreaming(_ inode: InodeNumber, _ key: ObjectKey) -> StreamingUpload? {
+        guard let streaming = tree[unkept: inode]?.file?.streaming else { return nil }
+        if streaming.key == key, !streaming.isCancelled { return streaming }
+        streaming.cancel()
+        forgetUpload(inode, streaming)
+        return nil
+    }
+
+    mutating func takeChangedUploads() -> Set<InodeNumber> {
+        defer { changedUploads = [] }
+        return changedUploads
     }
 
     mutating func restore(_ attempts: [Attempt], at key: ObjectKey) { unanswered[key] = attempts }
@@ -228,10 +264,8 @@ struct VolumeState: Sendable {
     private mutating func noteClosed(_ inode: InodeNumber, _ closed: SettledContents) {
         guard let file = tree[inode]?.file, (file.closed?.generation ?? 0) <= closed.generation else { return }
         if file.isStreamingClosed, file.closed?.generation != closed.generation {
-            // It was sending what is replaced now.
-            file.streaming?.cancel()
-            tree[inode]?.file?.streaming = nil
-            tree[inode]?.file?.isStreamingClosed = false
+            // It was sending what is replaced now, of which much may be the same.
+            file.streaming?.doubt()
         } else if file.streaming != nil {
             tree[inode]?.file?.isStreamingClosed = true
         }

@@ -1,5 +1,6 @@
 import Glibc
 import ObjectStore
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -101,5 +102,41 @@ import Testing
         expected.replaceSubrange((9 << 20)..<(9 << 20) + 3, with: [1, 2, 3])
         #expect(space.stored("big")?.bytes == expected)
         #expect(space.memory.callCount(.copyPart) >= 3)
+    }
+
+    @Test(
+        "An upload that stops in the middle goes on with the parts that S3 has, also in another process",
+        arguments: [false, true])
+    func resumed(_ isChanged: Bool) async throws {
+        let first = try Space(.local, quietTime: .seconds(1000))
+        let sent = Mutex(0)
+        first.faulty.setScript { call, _ in
+            guard call.kind == .uploadPart else { return nil }
+            let number = sent.withLock { sent in
+                sent += 1
+                return sent
+            }
+            return number > 3 ? .failBefore(Space.error(.unavailable)) : nil
+        }
+        let file = try await first.create("big")
+        for index in 0..<64 { try await file.write(block(UInt8(index)), at: Int64(index) << 20) }
+        try await file.close()
+        first.volume.hurry()
+        while first.volume.report().lastError == nil { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(first.memory.callCount(.uploadPart) == 3)
+        let second = try Space(.local, quietTime: .seconds(1000), after: first)
+        if isChanged {
+            // In the middle of a part that S3 has.
+            let file = try await second.open("big", O_WRONLY)
+            try await file.write(block(200), at: 3 << 20)
+            try await file.close()
+        }
+        #expect(await second.settle().isEmpty)
+        var expected = (0..<64).map { UInt8($0) }
+        if isChanged { expected[3] = 200 }
+        #expect(second.stored("big")?.bytes == expected.flatMap { block($0) })
+        #expect(second.memory.callCount(.createUpload) == 1)
+        #expect(second.memory.callCount(.uploadPart) <= (isChanged ? 9 : 8))
+        #expect(second.memory.openUploads == 0)
     }
 }
