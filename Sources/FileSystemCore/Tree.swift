@@ -130,7 +130,8 @@ struct Tree: Sendable {
     func inode(of prefix: KeyPrefix) -> InodeNumber? {
         guard prefix.bytes.starts(with: self.prefix.bytes) else { return nil }
         var inode = InodeNumber.root
-        for component in prefix.bytes[self.prefix.bytes.count...].split(separator: UInt8(ascii: "/")) {
+        let path = prefix.bytes[self.prefix.bytes.count...]
+        for component in path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).dropLast() {
             guard let name = EntryName(component), let child = child(inode, name), child.isDirectory else { return nil }
             inode = child.inode
         }

@@ -27,6 +27,11 @@ extension Volume {
 
     /// Lists a directory, together with everybody else who wants it listed now.
     func load(_ inode: InodeNumber) async throws(Errno) {
+        await listWalked(inode)
+        let isFresh = try look { state throws(Errno) in
+            state.isFresh(try state.tree.directory(inode).listedAt, now: clock.monotonic())
+        }
+        if isFresh { return }
         let (latch, isNew) = update { state in
             if let latch = state.loads[inode] { return (latch, false) }
             let latch = Latch<Void>()

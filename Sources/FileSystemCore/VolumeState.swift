@@ -24,6 +24,8 @@ struct VolumeState: Sendable {
     private var keptNodes: Set<InodeNumber> = []
     /// Listings under way, by directory.
     var loads: [InodeNumber: Latch<Void>] = [:]
+    /// Flat listings under way, by the directory at their top.
+    var walks: [InodeNumber: Latch<Void>] = [:]
     /// What the kernel must be told.
     var notices: [Notice] = []
     /// S3 refused to list: names are found by asking for them.

@@ -1,0 +1,68 @@
+import ObjectStore
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import FileSystemCore
+
+@Suite struct WalkingTests {
+    @Test("Who looks into one directory after another costs a flat listing, not a listing each")
+    func find() async throws {
+        let space = try Space()
+        for number in 0..<200 { for name in ["a", "b/c"] { space.foreign("d/\(number)/\(name)", "x") } }
+        space.memory.forgetCalls()
+        for number in try await space.list("d") {
+            #expect(try await space.list("d/\(number)") == ["a", "b"])
+            #expect(try await space.list("d/\(number)/b") == ["c"])
+        }
+        #expect(space.memory.callCount(.list) < 20)
+        #expect(space.memory.callCount(.head) == 0)
+    }
+
+    @Test("Looks that are far apart list what is looked at, and nothing else")
+    func person() async throws {
+        let space = try Space(freshness: .seconds(1000))
+        for number in 0..<20 { for file in 0..<20 { space.foreign("d/\(number)/sub/\(file)", "x") } }
+        _ = try await space.list("d")
+        space.memory.forgetCalls()
+        for number in 0..<6 {
+            space.time.advance(by: .seconds(10))
+            _ = try await space.list("d/\(number)")
+        }
+        let asked = space.memory.calls.filter { $0.kind == .list }.map(\.name)
+        #expect(asked == (0..<6).map { "s/d/\($0)/" })
+    }
+
+    @Test("Sorted out of a flat listing, directories are what their own listings say", arguments: 0..<30)
+    func sorted(_ seed: UInt64) async throws {
+        var random = Seeded(seed)
+        let store = InMemoryObjectStore()
+        let parts = ["a", "b", "a.", "a-", ".", "..", "", "é", "\u{0}", String(repeating: "n", count: 256)]
+        for _ in 0..<40 {
+            let depth = Int.random(in: 1...4, using: &random)
+            var path = (0..<depth).map { _ in parts[Int.random(in: 0..<parts.count, using: &random)] }
+                .joined(separator: "/")
+            if Bool.random(using: &random) { path += "/" }
+            if let key = ObjectKey("s/" + path) {
+                _ = store.foreignPut(key, [1], ObjectAttributes(contentType: "text/plain"))
+            }
+        }
+        let top = try #require(KeyPrefix("s/"))
+        var flat = FlatListing(top)
+        var request = ListRequest(prefix: top.bytes, delimited: false, maxKeys: Int.random(in: 1...10, using: &random))
+        repeat {
+            let page = try await store.list(request, .metadata)
+            flat.add(page)
+            request.continuation = page.continuation
+            // Stopped anywhere, what is called complete is.
+            for (prefix, directory) in flat.complete(isEnd: page.continuation == nil) {
+                var own = Base.Directory()
+                own.add(
+                    try await store.list(ListRequest(prefix: prefix.bytes, delimited: true), .metadata), below: prefix)
+                own.settle()
+                #expect(directory.objects == own.objects && directory.directories == own.directories, "\(prefix)")
+                #expect(directory.marker == own.marker && directory.hidden == own.hidden, "\(prefix)")
+            }
+        } while request.continuation != nil
+    }
+}
