@@ -96,6 +96,9 @@ class Crashes:
         self.busy_kills += bool(left)
         for work in workers:
             work.result(within=20)
+        # What is still on the way of a request gets lost; what S3 has got has its effect.
+        self.wire.order("refuse")
+        self.wire.order("pass")
         self.wire.order("rate 0")
         self.mounted.detach()
 
@@ -110,7 +113,11 @@ class Crashes:
 
     def difference(self, number, seen, states):
         wanted = states[0]
-        last = self.ledger(number).read_text().splitlines()[-6:]
+        lines = self.ledger(number).read_text().splitlines()
+        odd = {p.split("/")[0] for p in (set(wanted[0]) ^ set(seen[0])) | (wanted[1] ^ seen[1])}
+        last = [line for at, line in enumerate(lines) if at >= len(lines) - 6 or any(f'"{name}' in line for name in odd)]
+        keys = sorted(self.person.aws.bucket.list(f"{self.person.account.prefix}writer{number}/"))
+        last += ["on S3:"] + [key.split("/images/")[1] for key in keys if any(f"/{name}" in key for name in odd)]
         return (
             f"round {self.kills}, writer {number}: missing {sorted(set(wanted[0]) - set(seen[0]))}, "
             f"too many {sorted(set(seen[0]) - set(wanted[0]))}, "
