@@ -308,7 +308,10 @@ extension Volume {
         let precondition = (try? look { state throws(Errno) in state.precondition(intent.place) }) ?? .absent
         var stored: ETag?
         do throws(ObjectStoreError) {
-            stored = try await store.put(intent.key, .empty, attributes, precondition, .metadata)
+            let attempt = Attempt(inode: inode, size: 0, metadata: attributes.metadata, eTag: nil)
+            stored = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
+                try await store.put(intent.key, .empty, attributes, precondition, .metadata)
+            }
         } catch {
             // Somebody else made the directory: it exists, which is all that was wanted.
             guard error.code == .preconditionFailed else { throw error }

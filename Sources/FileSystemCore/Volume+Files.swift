@@ -148,7 +148,7 @@ extension Volume {
             state.tree[inode]?.file?.staged = nil
             return true
         }
-        if isDropped { staged.discard() }
+        if isDropped { discard([staged]) }
     }
 
     private func copyToCache(_ snapshot: StagedFile.Snapshot, _ identity: ObjectVersion) {

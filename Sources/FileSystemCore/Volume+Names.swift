@@ -228,7 +228,8 @@ extension VolumeState {
     /// Queues the deletion of a directory's marker, if it has one or may get one.
     mutating func removeMarker(_ node: Node, _ now: Duration) -> IntentID? {
         guard let place = place(node), let key = ObjectKey(place.prefix.bytes) else { return nil }
-        var mayExist = node.directory?.hasMarker == true || base.marker(place.prefix) != nil
+        var mayExist =
+            node.directory?.hasMarker == true || base.marker(place.prefix) != nil || unanswered[key] != nil
         for (intent, isRunning) in overlay.committer.intents(for: key) where intent.kind == .marker {
             if isRunning { mayExist = true } else { _ = overlay.drop(intent) }
         }

@@ -281,7 +281,9 @@ extension VolumeState {
     private mutating func moveMarker(
         _ inode: InodeNumber, from oldKey: ObjectKey, _ oldPlace: Place, _ now: Duration
     ) throws(Errno) -> [IntentID] {
-        var mayExist = base.marker(oldPlace.prefix) != nil || tree[inode]?.directory?.hasMarker == true
+        var mayExist =
+            base.marker(oldPlace.prefix) != nil || tree[inode]?.directory?.hasMarker == true
+            || unanswered[oldKey] != nil
         var hadMarker = mayExist
         for (intent, isRunning) in overlay.committer.intents(for: oldKey) where intent.kind == .marker {
             hadMarker = true

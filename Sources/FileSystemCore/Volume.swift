@@ -31,6 +31,8 @@ public final class Volume: FileSystem {
     /// Why the journal could not take the last change; nil while it can. Guards only itself.
     private let journalFailure = Mutex<Errno?>(nil)
     private let notifier = Mutex<(any KernelNotifier)?>(nil)
+    /// What is to be removed from this disk. Guards only itself.
+    let discards = Mutex(Discards())
 
     /// Opens the space's journal and goes on from what it holds: what S3 was last seen to hold, and what was changed here
     /// and is not on S3 yet. Nothing is sent before `start`.
@@ -52,7 +54,12 @@ public final class Volume: FileSystem {
             logger.error(
                 "Some of the journal could not be read", metadata: ["rows": "\(recovery.unreadable)"])
         }
-        let staged = recovery.openStaged(journal.staging, logger)
+        let staged: [InodeNumber: VolumeRecovery.Staged]
+        do throws(Errno) {
+            staged = try recovery.openStaged(journal.staging, logger)
+        } catch {
+            throw JournalUnavailable(path: directory, reason: .disk(error))
+        }
         var restored = VolumeState(options: options, now: clock.wall())
         let uploads = recovery.uploads
         recovery.restore(to: &restored, staged)
@@ -138,9 +145,8 @@ public final class Volume: FileSystem {
     }
 
     private func finish(_ outcome: Outcome) {
-        let isKept = !outcome.isJournalled || flushJournal()
-        // While the journal speaks of a staged file, that stays; the next start removes what is left over.
-        if isKept { for staged in outcome.discarded { staged.discard() } }
+        if outcome.isJournalled { _ = flushJournal() }
+        discard(outcome.discarded)
         for action in outcome.actions { perform(action) }
         tell(outcome.notices)
         if outcome.hasMoves { Task(executorPreference: clock.executor) { await self.queueMoves() } }

@@ -82,7 +82,8 @@ struct VolumeRecovery {
     }
 
     /// Opens what is staged and removes what no row speaks of: a file whose writer neither closed nor synced it.
-    func openStaged(_ store: StagedFile.Store, _ logger: Logger) -> [InodeNumber: Staged] {
+    /// Throws when the machine refuses what it may give later: nothing is given up then.
+    func openStaged(_ store: StagedFile.Store, _ logger: Logger) throws(Errno) -> [InodeNumber: Staged] {
         var found: [InodeNumber: Staged] = [:]
         var kept: Set<String> = []
         for (inode, row) in nodes {
@@ -90,13 +91,17 @@ struct VolumeRecovery {
             let candidates = [row.file?.closed, row.file?.synced].compactMap { $0 }.filter { $0.staged != nil }
                 .sorted { $0.generation > $1.generation }
             kept.formUnion(candidates.compactMap { $0.staged?.name })
-            found[inode] = candidates.lazy.compactMap { Self.open($0, row.file?.closed, store) }.first
+            for candidate in candidates where found[inode] == nil {
+                found[inode] = try Self.open(candidate, row.file?.closed, store)
+            }
             if found[inode] == nil, !candidates.isEmpty {
                 logger.error(
                     "Changed bytes could not be read back; the file is shown as S3 has it",
                     metadata: ["file": "\(row.name)", "staged": "\(candidates[0].staged?.name ?? "")"])
             }
         }
+        // A row that does not read may speak of any of them.
+        guard unreadable == 0 else { return found }
         do throws(Errno) {
             try store.removeLeftovers(except: kept)
         } catch {
@@ -108,7 +113,7 @@ struct VolumeRecovery {
     /// Nil when the log does not reach to what is wanted.
     private static func open(
         _ wanted: NodeRow.Contents, _ closed: NodeRow.Contents?, _ store: StagedFile.Store
-    ) -> Staged? {
+    ) throws(Errno) -> Staged? {
         guard let place = wanted.staged else { return nil }
         // Contents that were synced and not closed are not for publishing: what was closed before them is.
         let older = closed.flatMap { $0.generation < wanted.generation ? $0 : nil }
@@ -116,7 +121,7 @@ struct VolumeRecovery {
             let (file, marked) = try store.recover(place.name, upTo: place.point, marking: older?.staged?.point)
             let (snapshot, point) = try file.settle(mayCompact: older == nil)
             let newest = SettledContents(
-                generation: wanted.generation, size: wanted.size,
+                generation: wanted.generation, size: snapshot.size,
                 staged: .init(snapshot: snapshot, name: place.name, point: point))
             guard let older else {
                 let isClosed = closed != nil
@@ -132,6 +137,7 @@ struct VolumeRecovery {
                 staged: .init(snapshot: marked, name: place.name, point: mark))
             return Staged(file: file, closed: before, synced: newest)
         } catch {
+            guard error == .ioError || error == .noSuchFileOrDirectory else { throw error }
             return nil
         }
     }

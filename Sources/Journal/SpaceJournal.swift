@@ -16,6 +16,11 @@ public struct JournalUnavailable: Error, Sendable, CustomStringConvertible {
     public var path: FilePath
     public var reason: Reason
 
+    public init(path: FilePath, reason: Reason) {
+        self.path = path
+        self.reason = reason
+    }
+
     public var description: String {
         switch reason {
         case .inUse:

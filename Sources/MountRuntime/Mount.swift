@@ -27,6 +27,7 @@ public enum Mount {
             // Nothing that is written for this mount is for other users, whatever a library's own mode is.
             umask(0o077)
             CoreDumps.disable()
+            OpenFiles.raiseLimit()
             let logger = Logger(label: "cognitofs") { _ in SystemLog(foreground ? .standardError : .syslog) }
             let parts = try MountParts(settings, mountPoint: mountPoint, source: source, logger: logger)
             return try parts.serve(isForeground: foreground) { ready(nil) }

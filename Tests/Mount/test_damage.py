@@ -283,27 +283,19 @@ def test_killed_while_it_writes(people, bucket):
     assert set(os.listdir(again.path)) == {key[len(one.account.prefix) :] for key in kept}
 
 
-def test_two_mounts_share_the_cache(people, wire, bucket):
-    """Several mounts of one space share the cache safely."""
-    one = people(wire=wire)
+def test_a_second_mount_is_refused(people, bucket):
+    """Changes of one space belong to one mount at a time: a second one is refused in a sentence, and the first goes on."""
+    one = people(mount__durability="local")
     contents = filled(bucket, one.account)
-    left, right = one.mount(), one.mount()
-    check(left, contents)
-    mark = wire.mark()
-    check(right, contents)
-    assert sum(1 for r in wire.requests(mark) if r.method == "GET" and r.key) <= 1
-    both = [Background(_churn, mounted.path, seed) for seed, mounted in enumerate((left, right))]
-    for work in both:
-        work.result()
-    left.unmount()
-    check(right, contents)
-    for seed in (0, 1):
-        for number in range(20):
-            assert bucket.get(one.account.prefix + f"{seed}-{number}") == random.Random(seed * 100 + number).randbytes(30_000)
-
-
-def _churn(folder, seed):
-    for number in range(20):
-        body = random.Random(seed * 100 + number).randbytes(30_000)
-        write_all(folder / f"{seed}-{number}", body)
-        assert read_all(folder / f"{seed}-{number}") == body
+    first = one.mount()
+    check(first, contents)
+    (one.root / "second").mkdir()
+    refused = one.run("mount", one.root / "second", "--config", one.conf, "--foreground")
+    assert refused.returncode == 75
+    assert "belong to another mount" in refused.stderr and refused.stderr.count("\n") == 1
+    write_all(first.path / "new", b"x")
+    check(first, contents)
+    first.unmount()
+    again = one.mount()
+    check(again, contents | {"new": b"x"})
+    assert bucket.get(one.account.prefix + "new") == b"x"

@@ -159,6 +159,7 @@ def test_config_import(aws, people, bucket):
     one.login()
     mounted = one.mount()
     write_all(mounted.path / "a", b"x")
+    one.run("sync", mounted.path, check=True)
     assert bucket.get(one.account.prefix + "a") == b"x"
 
 

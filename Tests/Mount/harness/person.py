@@ -78,6 +78,8 @@ class Person:
                 if isinstance(endpoint, str):
                     sections["app"][name] = re.sub(rf"(127\.0\.0\.1|localhost):{self.aws.port}", f"127.0.0.1:{self.wire.port}", endpoint)
         sections.setdefault("cache", {}).update(directory=str(self.cache), state_directory=str(self.state))
+        # Most tests look at S3 as soon as a call has returned.
+        sections.setdefault("mount", {}).setdefault("durability", "remote")
         for name, value in settings.items():
             section, key = name.split("__")
             sections.setdefault(section, {})[key] = value

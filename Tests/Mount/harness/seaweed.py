@@ -64,7 +64,7 @@ class SeaweedFS:
         environment = person.environment | {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
         command = [
             places.binary(), "mount", f"s3://{BUCKET}/{prefix}", where, "--endpoint", self.endpoint, "--region", REGION,
-            "--credentials", "environment", "--cache-dir", person.cache, "--state-dir", person.state, "--foreground",
+            "--credentials", "environment", "--cache-dir", person.cache, "--state-dir", person.state, "--foreground", "-o", "durability=remote",
         ]  # fmt: skip
         for name, value in more.items():
             command += ["-o", f"{name}={value}"]

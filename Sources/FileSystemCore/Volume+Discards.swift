@@ -1,0 +1,46 @@
+import Journal
+import Synchronization
+import SystemPackage
+
+/// Staged files that nothing leads to any more.
+struct Discards: Sendable {
+    var waiting: [StagedFile] = []
+    var isRunning = false
+}
+
+extension Volume {
+    /// Removes staged files' logs, soon. While the journal on the disk speaks of one, that stays: a power cut may take back
+    /// what the journal said last, but not the removal of a file, which the disk keeps in an order of its own. The next
+    /// start removes what is left over.
+    func discard(_ staged: [StagedFile]) {
+        if staged.isEmpty { return }
+        let isFirst = discards.withLock { discards in
+            discards.waiting += staged
+            defer { discards.isRunning = true }
+            return !discards.isRunning
+        }
+        if isFirst { Task(executorPreference: clock.executor) { self.removeDiscarded() } }
+    }
+
+    /// One sync of the journal is for all that came in meanwhile.
+    private func removeDiscarded() {
+        while true {
+            let batch = discards.withLock { discards in
+                defer { discards.waiting = [] }
+                discards.isRunning = !discards.waiting.isEmpty
+                return discards.waiting
+            }
+            if batch.isEmpty { return }
+            do throws(Errno) {
+                try journal.rows.sync()
+            } catch {
+                // With the next one, or at the next start.
+                return discards.withLock { discards in
+                    discards.waiting += batch
+                    discards.isRunning = false
+                }
+            }
+            for staged in batch { staged.discard() }
+        }
+    }
+}
