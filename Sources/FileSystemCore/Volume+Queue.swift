@@ -125,8 +125,9 @@ extension VolumeState {
         var chosen = Set(waiting.map(\.id))
         while let intent = waiting.popLast() {
             var more = dependents[intent.id] ?? []
-            // Giving up the deletion of a copied source alone would leave the file twice.
-            if let copy = intent.requires.flatMap({ byID[$0] }), copy.kind == .copy { more.append(copy) }
+            // Giving up the deletion of a copied source alone would leave the file twice, unless the name has a new one.
+            let isNamed = byKey[intent.key]?.contains { $0.key == intent.key && $0.kind != .delete } == true
+            if !isNamed, let copy = intent.requires.flatMap({ byID[$0] }), copy.kind == .copy { more.append(copy) }
             if intent.kind == .copy {
                 for other in intent.keys.flatMap({ byKey[$0] ?? [] }) where !chosen.contains(other.id) {
                     if other.kind == .copy || other.kind == .delete {
@@ -195,7 +196,8 @@ extension VolumeState {
         let known = isMarker ? KeyPrefix(key.bytes).flatMap { base.marker($0) } : base.object(prefix, last)
         if let known {
             // Base had given up the directory with its last child.
-            let place = isMarker ? KeyPrefix(key.bytes).map { Place(prefix: $0, name: nil) } : Place(prefix: prefix, name: last)
+            let place =
+                isMarker ? KeyPrefix(key.bytes).map { Place(prefix: $0, name: nil) } : Place(prefix: prefix, name: last)
             if let place { setKnown(place, known) }
             guard let parent = directory(at: prefix) else { return }
             if tree.child(parent, last) == nil { add(parent, last, isMarker ? nil : known) }

@@ -46,7 +46,9 @@ public struct ControlClient: ~Copyable {
 
     /// Has the mount try again what S3 refused at and below `path`, relative to the mount point; returns how many changes.
     public func retry(path: String) throws(MountFailure) -> Int {
-        guard case .retried(let count) = try ask(.retry(path: path), progress: { _ in true }) else { throw Self.strange }
+        guard case .retried(let count) = try ask(.retry(path: path), progress: { _ in true }) else {
+            throw Self.strange
+        }
         return count
     }
 

@@ -13,6 +13,9 @@ final class MountControl: ControlTarget {
     /// How long a session that is over may take to be renewed by a sign-in while somebody waits for S3.
     private static let signInPatience = Duration.seconds(5)
 
+    /// How long a request to S3 may take to end that stands in the way of giving a change up.
+    private static let runningPatience = Duration.seconds(3)
+
     private let parts: MountParts
     let isDraining = Atomic(false)
     private let endRequests = Atomic(0)
@@ -117,12 +120,18 @@ final class MountControl: ControlTarget {
     func retry(path: String) -> Int { parts.volume.retry(path: path) }
 
     func discard(path: String, isRehearsal: Bool) throws -> GivenUpChanges {
-        do throws(Volume.DiscardRefusal) {
-            let changes =
-                try isRehearsal ? parts.volume.discardable(path: path) : parts.volume.discard(path: path)
-            return GivenUpChanges(changes.map { .init(path: $0.path, kind: $0.kind.rawValue, bytes: $0.total) })
-        } catch {
-            throw MountFailure(.temporary, error.sentence)
+        let deadline = ContinuousClock.now + Self.runningPatience
+        while true {
+            do throws(Volume.DiscardRefusal) {
+                let changes =
+                    try isRehearsal ? parts.volume.discardable(path: path) : parts.volume.discard(path: path)
+                return GivenUpChanges(changes.map { .init(path: $0.path, kind: $0.kind.rawValue, bytes: $0.total) })
+            } catch {
+                guard case .running = error, ContinuousClock.now < deadline else {
+                    throw MountFailure(.temporary, error.sentence)
+                }
+                usleep(20_000)
+            }
         }
     }
 }

@@ -54,7 +54,8 @@ struct LoginCommand: WaitingCommand {
         throw CommandFailure(
             .signIn,
             "S3 doesn't have everything of \(former.signInName) yet: \(queue.description). Sign in as "
-                + "\(former.signInName) and run `cognitofs sync`, or lose the changes with `cognitofs logout --discard`.")
+                + "\(former.signInName) and run `cognitofs sync`, or lose the changes with `cognitofs logout --discard`."
+        )
     }
 
     private func askUsername() throws(CommandFailure) -> String {

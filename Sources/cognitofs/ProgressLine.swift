@@ -33,7 +33,8 @@ struct ProgressLine {
     }
 
     static func sentence(_ progress: SyncProgress, left: Duration? = nil) -> String {
-        let amount = "\(Amounts.count(progress.pendingChanges, "change")) to go, \(Amounts.bytes(progress.pendingBytes))"
+        let amount =
+            "\(Amounts.count(progress.pendingChanges, "change")) to go, \(Amounts.bytes(progress.pendingBytes))"
         return switch progress.state {
         case .offline: "\(amount), waiting for the network"
         case .needsSignIn: "\(amount), waiting for `cognitofs login`"

@@ -53,7 +53,7 @@ struct UmountCommand: ParsableCommand {
             }
             return nil
         } catch {
-            guard error.kind == .cancelled else { return error }
+            guard error.kind == .cancelled else { return MountFailure(error.kind, "Unmounted. \(error.message)") }
             return MountFailure(
                 .cancelled, "Unmounted without waiting for the rest: the next mount goes on with it.")
         }
