@@ -70,15 +70,33 @@ extension Volume {
     /// Lists the root: the first look, which shows whether the space can be reached. Throws what stands in the way;
     /// a refused listing alone does not.
     public func begin() async throws(ObjectStoreError) {
+        let (start, startedAt) = (update { $0.overlay.beginListing() }, clock.monotonic())
+        defer { update { $0.overlay.endListing(start) } }
         do throws(ObjectStoreError) {
-            _ = try await store.list(
-                ListRequest(prefix: options.prefix.bytes, delimited: true, maxKeys: 1), .metadata)
+            let page = try await store.list(ListRequest(prefix: options.prefix.bytes, delimited: true), .metadata)
+            if page.continuation == nil { recall(page, since: start, startedAt: startedAt) }
         } catch {
             if error.code == .unreachable { noteUnreachable() }
             guard error.code == .accessDenied else { throw error }
             update { $0.isBlind = true }
         }
     }
+
+    /// Keeps the root's names for a time without a network. Whoever looks asks S3 all the same.
+    private func recall(_ page: ListPage, since start: UInt64, startedAt: Duration) {
+        var directory = Base.Directory()
+        directory.add(page, below: options.prefix)
+        directory.settle()
+        let listed = directory
+        update { state in
+            guard state.tree[.root]?.directory?.listedAt == nil else { return }
+            state.adopt(listed, as: .root, options.prefix, since: start, startedAt: startedAt)
+            state.tree[.root]?.directory?.listedAt = .seconds(-1_000_000_000)
+        }
+    }
+
+    /// S3 has kept somebody waiting: until it is seen to answer, nobody waits for it.
+    public func noteSilence() { noteUnreachable() }
 }
 
 extension VolumeState {

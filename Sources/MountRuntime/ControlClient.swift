@@ -19,6 +19,22 @@ public struct ControlClient: ~Copyable {
         return nil
     }
 
+    /// The mount that told `status`, or what has become of it: a process that was unmounted and still uploads.
+    public init?(_ status: MountStatus, in directories: [ControlSocketDirectory]) {
+        let names = [
+            ControlSocketDirectory.socketName(draining: status.journal),
+            ControlSocketDirectory.socketName(for: status.mountPoint),
+        ]
+        for name in status.state == .draining ? names : names.reversed() {
+            for directory in directories {
+                guard let descriptor = Self.connect(directory, name) else { continue }
+                channel = ControlChannel(descriptor)
+                return
+            }
+        }
+        return nil
+    }
+
     private init(_ descriptor: Int32) { channel = ControlChannel(descriptor) }
 
     public func ping() throws(MountFailure) { _ = try ask(.ping) { _ in true } }

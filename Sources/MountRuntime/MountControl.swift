@@ -82,12 +82,9 @@ final class MountControl: ControlTarget {
             }
             signInAsked = needsSignIn ? signInAsked ?? now : nil
             if let signInAsked, signInAsked + Self.signInPatience < now { throw Self.signInNeeded(before) }
-            usleep(10_000)
             let after = progress(below: path)
             sent += max(0, before.pendingBytes - after.pendingBytes)
-            // Looking through a long queue costs: a tenth of the time at most.
-            let cost = ContinuousClock.now - now - .milliseconds(10)
-            if cost > .milliseconds(2) { usleep(UInt32(min(cost * 10 / .microseconds(1), 900_000))) }
+            Self.pause(since: now)
             before = after
         }
         if before.failedChanges > 0 {
@@ -96,6 +93,12 @@ final class MountControl: ControlTarget {
                 "S3 refuses \(before.failedChanges == 1 ? "a change" : "\(before.failedChanges) changes"); "
                     + "`cognitofs status` shows why. They are kept: see `cognitofs retry` and `cognitofs discard`.")
         }
+    }
+
+    /// Before the next look at the queue. A long one takes time to look through: a tenth of all at most.
+    static func pause(since begun: ContinuousClock.Instant) {
+        let cost = begun.duration(to: .now)
+        usleep(UInt32(min(max(cost * 10, .milliseconds(10)), .milliseconds(900)) / .microseconds(1)))
     }
 
     private static func signInNeeded(_ progress: SyncProgress) -> MountFailure {

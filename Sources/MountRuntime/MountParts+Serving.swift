@@ -56,6 +56,7 @@ extension MountParts {
         case .success: FirstLook(journal).noteSuccess()
         case .failure(let error) where !isKnown || !error.isTransient: throw MountFailure(error)
         case .failure, nil:
+            volume.noteSilence()
             logger.notice(
                 "S3 does not answer: what this machine knows of the space is shown, and changes wait",
                 metadata: ["space": "\(space)"])
@@ -73,9 +74,10 @@ extension MountParts {
         let end = ContinuousClock.now + .seconds(settings.drain)
         volume.hurry()
         while ContinuousClock.now < end, !target.isImpatient {
+            let begun = ContinuousClock.now
             let progress = target.pending()
             guard progress.pendingChanges > progress.failedChanges else { break }
-            usleep(20_000)
+            MountControl.pause(since: begun)
         }
         let left = volume.report().changes
         guard !left.isEmpty else { return 0 }

@@ -98,16 +98,33 @@ struct SyncCommand: ParsableCommand {
     func run() throws {
         let root = Mounts.stateRoot(stateDir)
         guard let path else {
-            for mount in Mounts.all(stateRoot: root) { try Self.wait(mount.mountPoint, nil, root) }
-            return
+            return try Self.waitForAll(root)
         }
         let place = try MountedPath(path, stateRoot: root)
-        try Self.wait(place.mountPoint, place.path.isEmpty ? nil : place.path, root)
+        try Self.wait(place.client(stateRoot: root), place.path.isEmpty ? nil : place.path)
+    }
+
+    /// Also those that were unmounted and still upload. All are waited for; the first failure is told then.
+    private static func waitForAll(_ root: String) throws(MountFailure) {
+        var failure: MountFailure?
+        for mount in Mounts.all(stateRoot: root) {
+            do throws(MountFailure) {
+                if let client = ControlClient(mount, in: Mounts.directories(root)) {
+                    try wait(client, nil)
+                } else if mount.pending > 0 {
+                    throw MountFailure(
+                        .temporary,
+                        "The process of \(mount.mountPoint) has ended; the next mount goes on with what S3 doesn't have.")
+                }
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
     }
 
     /// Shows progress until S3 has it.
-    static func wait(_ mountPoint: String, _ path: String?, _ root: String) throws(MountFailure) {
-        guard let client = Mounts.client(mountPoint, stateRoot: root) else { return }
+    static func wait(_ client: borrowing ControlClient, _ path: String?) throws(MountFailure) {
         var line = ProgressLine()
         defer { line.finish() }
         try client.sync(path: path) { progress in
