@@ -22,7 +22,7 @@ extension VolumeState {
 
     private func uploadState(_ node: Node, _ key: ObjectKey) -> String {
         let queued = overlay.committer.intents.filter { $0.intent.key == key && $0.intent.inode == node.inode }
-        if queued.contains(where: { !$0.isRunning && $0.failure.map { !$0.isTransient } ?? false }) { return "failed" }
+        if queued.contains(where: { !$0.isRunning && $0.failure?.isRefusal == true }) { return "failed" }
         if queued.contains(where: \.isRunning) { return "uploading" }
         return !queued.isEmpty || node.file?.isDirty == true ? "pending" : "synced"
     }

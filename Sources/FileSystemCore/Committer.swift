@@ -73,6 +73,14 @@ struct Committer: Sendable {
         }
     }
 
+    /// What was refused for good, and all that cannot run before it has.
+    var stuck: Set<IntentID> {
+        items.values.reduce(into: []) { found, item in
+            guard case .failed = item.phase, !found.contains(item.intent.id) else { return }
+            found.formUnion(blocked(by: item.intent.id))
+        }
+    }
+
     func intent(_ id: IntentID) -> Intent? { items[id]?.intent }
 
     mutating func takeChanged() -> Set<IntentID> {

@@ -36,6 +36,8 @@ struct Tree: Sendable {
         _modify { yield &nodes[inode] }
     }
 
+    var hasOnlyRoot: Bool { nodes.count < 2 }
+
     mutating func touch(_ inode: InodeNumber) { touched.insert(inode) }
 
     mutating func takeTouched() -> Set<InodeNumber> {

@@ -5,15 +5,25 @@ import SystemPackage
 extension Volume {
     /// A moment's account of what S3 does not have yet.
     public struct Report: Sendable {
-        public struct Change: Sendable {
+        public struct Change: Sendable, Equatable {
+            /// What S3 is to learn of the file or directory.
+            public enum Kind: String, Sendable {
+                case contents, name, attributes, directory, deletion
+            }
+
             /// Below the mount point.
             public var path: String
+            public var kind: Kind
             /// Sent so far, of `total` bytes.
             public var sent: Int64
             public var total: Int64
             public var isRunning: Bool
-            /// Why S3 refused it for good.
-            public var failure: ObjectStoreError?
+            /// Waits for the last program that has the file open.
+            public var isHeld = false
+            /// S3 refused it, or something that has to come before it: it does not go by itself.
+            public var isStuck = false
+            /// Why S3 refused it for good; nil for what only waits.
+            public var failure: String?
         }
 
         public var changes: [Change]
@@ -22,26 +32,22 @@ extension Volume {
         public var isBlind: Bool
         public var isOffline: Bool
         public var lastError: ObjectStoreError?
+        /// Why the journal takes no changes; nil while it does.
+        public var journalTrouble: Errno?
     }
 
     public func report() -> Report {
-        update { state in
-            let changes = state.overlay.committer.intents.map { intent, isRunning, _, failure in
-                let file = intent.inode.flatMap { state.tree[$0]?.file }
-                let carriesBytes = intent.kind == .put
-                return Report.Change(
-                    path: state.relativePath(intent.key), sent: carriesBytes ? file?.streaming?.bytesSent ?? 0 : 0,
-                    total: carriesBytes ? file?.size ?? 0 : 0, isRunning: isRunning,
-                    failure: failure.flatMap { $0.isTransient ? nil : $0 })
-            }
-            let moves = state.overlay.moves.inodes.compactMap { inode -> Report.Change? in
-                guard let key = try? state.tree.key(inode) else { return nil }
-                return Report.Change(path: state.relativePath(key), sent: 0, total: 0, isRunning: false)
-            }
-            return Report(
-                changes: changes + moves, hiddenCount: state.base.hiddenCount, isBlind: state.isBlind,
-                isOffline: isDown, lastError: state.lastError)
+        let trouble = journalTrouble
+        return update { state in
+            Report(
+                changes: state.reportedChanges(), hiddenCount: state.base.hiddenCount, isBlind: state.isBlind,
+                isOffline: isDown, lastError: state.lastError, journalTrouble: trouble)
         }
+    }
+
+    /// True when an earlier mount has seen this space, or has left changes of it: it can be shown without a network.
+    public var isRemembered: Bool {
+        update { !$0.overlay.committer.isEmpty || !$0.base.prefixes.isEmpty || !$0.tree.hasOnlyRoot }
     }
 
     /// Makes all that waits due now; with `retryFailed`, also what S3 refused before.
@@ -49,24 +55,95 @@ extension Volume {
         update { $0.overlay.hurry(now: clock.monotonic(), retryFailed: retryFailed) }
     }
 
+    /// As `hurry`, for what is at and below `path` and what stands before it; for everything where `path` is empty.
+    public func hurry(below path: String, retryFailed: Bool = false) {
+        guard !path.isEmpty else { return hurry(retryFailed: retryFailed) }
+        update { state in
+            let spared = retryFailed ? [] : state.overlay.committer.stuck
+            for item in state.overlay.committer.intents
+            where !spared.contains(item.intent.id) && state.covers(path, item.intent) {
+                state.overlay.expedite(item.intent.id, now: clock.monotonic())
+            }
+        }
+    }
+
     /// Lists the root: the first look, which shows whether the space can be reached. Throws what stands in the way;
     /// a refused listing alone does not.
     public func begin() async throws(ObjectStoreError) {
+        let (start, startedAt) = (update { $0.overlay.beginListing() }, clock.monotonic())
+        defer { update { $0.overlay.endListing(start) } }
         do throws(ObjectStoreError) {
-            _ = try await store.list(
-                ListRequest(prefix: options.prefix.bytes, delimited: true, maxKeys: 1), .metadata)
+            let page = try await store.list(ListRequest(prefix: options.prefix.bytes, delimited: true), .metadata)
+            if page.continuation == nil { recall(page, since: start, startedAt: startedAt) }
         } catch {
+            if error.code == .unreachable { noteUnreachable() }
             guard error.code == .accessDenied else { throw error }
             update { $0.isBlind = true }
         }
     }
+
+    /// Keeps the root's names for a time without a network. Whoever looks asks S3 all the same.
+    private func recall(_ page: ListPage, since start: UInt64, startedAt: Duration) {
+        var directory = Base.Directory()
+        directory.add(page, below: options.prefix)
+        directory.settle()
+        let listed = directory
+        update { state in
+            guard state.tree[.root]?.directory?.listedAt == nil else { return }
+            state.adopt(listed, as: .root, options.prefix, since: start, startedAt: startedAt)
+            state.tree[.root]?.directory?.listedAt = .seconds(-1_000_000_000)
+        }
+    }
+
+    /// S3 has kept somebody waiting: until it is seen to answer, nobody waits for it.
+    public func noteSilence() { noteUnreachable() }
 }
 
 extension VolumeState {
+    func reportedChanges() -> [Volume.Report.Change] {
+        let stuck = overlay.committer.stuck
+        let queued = overlay.committer.intents.map { item in
+            var change = reported(item)
+            change.isStuck = stuck.contains(item.intent.id)
+            return change
+        }
+        let deferred = overlay.moves.inodes.compactMap { inode -> Volume.Report.Change? in
+            guard let key = try? tree.key(inode) else { return nil }
+            return Volume.Report.Change(
+                path: relativePath(key), kind: .init(.copy), sent: 0, total: 0, isRunning: false)
+        }
+        return queued + deferred
+    }
+
+    func reported(
+        _ item: (intent: Intent, isRunning: Bool, isHeld: Bool, failure: ObjectStoreError?)
+    ) -> Volume.Report.Change {
+        let file = item.intent.inode.flatMap { tree[$0]?.file }
+        let carriesBytes = item.intent.kind == .put
+        return Volume.Report.Change(
+            path: relativePath(item.intent.key), kind: .init(item.intent.kind),
+            sent: carriesBytes ? file?.streaming?.bytesSent ?? 0 : 0, total: carriesBytes ? file?.size ?? 0 : 0,
+            isRunning: item.isRunning, isHeld: item.isHeld,
+            failure: item.failure.flatMap { $0.isRefusal ? $0.message : nil })
+    }
+
     /// A key as a path below the mount point.
     func relativePath(_ key: ObjectKey) -> String {
         let bytes =
             key.bytes.starts(with: options.prefix.bytes) ? key.bytes[options.prefix.bytes.count...] : key.bytes[...]
         return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+extension Volume.Report.Change.Kind {
+    init(_ kind: Intent.Kind) {
+        self =
+            switch kind {
+            case .put: .contents
+            case .copy: .name
+            case .metadata: .attributes
+            case .delete: .deletion
+            case .marker: .directory
+            }
     }
 }

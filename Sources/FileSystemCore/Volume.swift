@@ -181,6 +181,9 @@ public final class Volume: FileSystem {
         }
     }
 
+    /// Why the journal takes no changes; nil while it does.
+    var journalTrouble: Errno? { journalFailure.withLock { $0 } }
+
     func rewriteJournal() {
         update { state in
             // The base may be large: a copy costs nothing until one of the two changes, and is read outside the lock.

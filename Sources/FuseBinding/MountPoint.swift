@@ -5,7 +5,7 @@ import SystemPackage
 
 /// A directory that something can be mounted on.
 struct MountPoint {
-    private static let type = "fuse." + FuseOptions.subtype
+    static let type = "fuse." + FuseOptions.subtype
 
     /// Absolute, without symbolic links.
     let path: FilePath

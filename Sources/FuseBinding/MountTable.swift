@@ -39,7 +39,10 @@ struct MountTableEntry: Equatable {
     }
 }
 
-enum MountTable {
+package enum MountTable {
+    /// True when a mount of this program is at `path`, as this process sees it.
+    package static func hasOurs(at path: String) -> Bool { entry(at: Array(path.utf8))?.type == MountPoint.type }
+
     /// What is mounted at `path`, the uppermost if there are several; nil when nothing is.
     static func entry(at path: [UInt8]) -> MountTableEntry? {
         current().last { $0.mountPoint == path }

@@ -84,6 +84,17 @@ public final class RowLog: Sendable {
             Writer(log: log, end: reader.end, sequence: reader.sequence, sizeWhenRewritten: reader.end / 2))
     }
 
+    /// Gives the rows of a log to `replay` and changes nothing. `.ioError` as for `init(opening:)`.
+    static func read(
+        _ path: FilePath, _ key: SealingKey?, _ disk: any DiskAccess,
+        _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
+    ) throws(Errno) {
+        var reader = RowReplay(try Log.open(path, .rows, key, on: disk))
+        try ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 1).withBuffer { (buffer) throws(Errno) in
+            try reader.run(buffer, replay)
+        }
+    }
+
     /// Bytes of the log on the disk.
     public var size: Int64 { writer.withLock { $0.end } }
 

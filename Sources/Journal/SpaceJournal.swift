@@ -44,7 +44,7 @@ public final class SpaceJournal: Sendable {
     /// Held until the journal goes.
     private let owner: any DiskFile
 
-    private static let rowsName = "rows.log"
+    static let rowsName = "rows.log"
     private static let stagedName = "staged"
 
     /// Opens the journal in `directory`, making what is missing. `replay` is called with each row that was set and not

@@ -19,6 +19,22 @@ public struct ControlClient: ~Copyable {
         return nil
     }
 
+    /// The mount that told `status`, or what has become of it: a process that was unmounted and still uploads.
+    public init?(_ status: MountStatus, in directories: [ControlSocketDirectory]) {
+        let names = [
+            ControlSocketDirectory.socketName(draining: status.journal),
+            ControlSocketDirectory.socketName(for: status.mountPoint),
+        ]
+        for name in status.state == .draining ? names : names.reversed() {
+            for directory in directories {
+                guard let descriptor = Self.connect(directory, name) else { continue }
+                channel = ControlChannel(descriptor)
+                return
+            }
+        }
+        return nil
+    }
+
     private init(_ descriptor: Int32) { channel = ControlChannel(descriptor) }
 
     public func ping() throws(MountFailure) { _ = try ask(.ping) { _ in true } }
@@ -42,6 +58,42 @@ public struct ControlClient: ~Copyable {
         }
         guard let last else { throw Self.strange }
         return last
+    }
+
+    /// Has the mount try again what S3 refused at and below `path`, relative to the mount point; returns how many changes.
+    public func retry(path: String) throws(MountFailure) -> Int {
+        guard case .retried(let count) = try ask(.retry(path: path), progress: { _ in true }) else {
+            throw Self.strange
+        }
+        return count
+    }
+
+    /// Has the mount give up the changes at and below `path`, or tell which those are.
+    public func discard(path: String, isRehearsal: Bool) throws(MountFailure) -> GivenUpChanges {
+        let reply = try ask(.discard(path: path, isRehearsal: isRehearsal), progress: { _ in true })
+        guard case .givenUp(let changes) = reply else { throw Self.strange }
+        return changes
+    }
+
+    /// Once unmounted, the mount's process ends without waiting for its uploads; the next mount goes on with them.
+    public func yield() throws(MountFailure) { _ = try ask(.yield) { _ in true } }
+
+    /// Returns when the process at the other end has nothing more to do, or after so long a time.
+    public func awaitEnd(within patience: Duration) {
+        let deadline = ContinuousClock.now + patience
+        while ContinuousClock.now < deadline {
+            let left = ContinuousClock.now.duration(to: deadline)
+            guard (try? channel.receive(ControlReply.self, idle: left, within: left)) != nil else { return }
+        }
+    }
+
+    /// The process that was unmounted and still sends the changes in `journal`.
+    static func draining(_ journal: String, in directories: [ControlSocketDirectory]) -> ControlClient? {
+        let name = ControlSocketDirectory.socketName(draining: journal)
+        for directory in directories {
+            if let descriptor = connect(directory, name) { return ControlClient(descriptor) }
+        }
+        return nil
     }
 
     /// All live mounts of this user; sockets that nobody answers are removed.
@@ -98,7 +150,7 @@ public struct ControlClient: ~Copyable {
             case .progress(let state):
                 guard progress(state) else { throw MountFailure(.cancelled, "Stopped waiting; the uploads go on.") }
             case .failed(let kind, let message): throw MountFailure(kind, message)
-            case .done, .status: return reply
+            case .done, .status, .retried, .givenUp: return reply
             }
         }
     }

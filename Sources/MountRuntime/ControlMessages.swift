@@ -12,13 +12,53 @@ public enum ControlRequest: Codable, Sendable, Equatable {
     case sync(path: String?)
     /// How much is still to be uploaded. Answered by one `progress`, then `done`.
     case unmountProgress
+    /// Try again what S3 refused at and below `path`, relative to the mount point and empty for everything. Answered by
+    /// `retried`.
+    case retry(path: String)
+    /// Give up the changes at and below `path`. `isRehearsal`: only tell what that would be. Answered by `givenUp`.
+    case discard(path: String, isRehearsal: Bool)
+    /// Once unmounted, end without waiting for uploads: the next mount goes on with them. Answered by `done`.
+    case yield
 }
 
 public enum ControlReply: Codable, Sendable, Equatable {
     case done
     case status(MountStatus)
+    case retried(Int)
+    case givenUp(GivenUpChanges)
     case progress(SyncProgress)
     case failed(kind: MountFailure.Kind, message: String)
+}
+
+/// Changes that are, or would be, given up.
+public struct GivenUpChanges: Codable, Sendable, Equatable {
+    /// The most that are told one by one.
+    public static let mostShown = 100
+
+    public struct Change: Codable, Sendable, Equatable {
+        public var path: String
+        /// `contents`, `name`, `attributes`, `directory` or `deletion`.
+        public var kind: String
+        /// Bytes of contents that S3 does not have.
+        public var bytes: Int64
+
+        public init(path: String, kind: String, bytes: Int64) {
+            self.path = path
+            self.kind = kind
+            self.bytes = bytes
+        }
+    }
+
+    public var count: Int
+    public var bytes: Int64
+    /// The first of them.
+    public var changes: [Change]
+
+    public init(_ changes: [Change]) {
+        count = changes.count
+        bytes = changes.reduce(0) { $0 + $1.bytes }
+        self.changes = Array(changes.prefix(Self.mostShown))
+    }
 }
 
 /// How far the upload of what is waiting has come.
@@ -33,15 +73,19 @@ public struct SyncProgress: Codable, Sendable, Equatable {
     public var current: String?
     /// Changes that S3 refuses for good.
     public var failedChanges: Int
+    /// Why nothing goes, if nothing does.
+    public var state: MountStatus.State
 
     public init(
-        pendingChanges: Int, pendingBytes: Int64, sentBytes: Int64, current: String? = nil, failedChanges: Int = 0
+        pendingChanges: Int, pendingBytes: Int64, sentBytes: Int64, current: String? = nil, failedChanges: Int = 0,
+        state: MountStatus.State = .mounted
     ) {
         self.pendingChanges = pendingChanges
         self.pendingBytes = pendingBytes
         self.sentBytes = sentBytes
         self.current = current
         self.failedChanges = failedChanges
+        self.state = state
     }
 }
 
@@ -94,8 +138,16 @@ public struct MountStatus: Codable, Sendable, Equatable {
     public var cacheLimit: Int64
     /// Changes that S3 doesn't have yet.
     public var pending: Int
+    /// Bytes of file content that S3 doesn't have yet.
+    public var pendingBytes: Int64
     public var uploading: [Upload]
+    /// The first of the changes that S3 refused.
     public var failed: [FailedChange]
+    public var failedCount: Int
+    /// Why the disk takes no more changes; nil while it does.
+    public var diskTrouble: String?
+    /// The directory of the journal that this mount holds.
+    public var journal: String
     /// Keys that can't be names, and so aren't shown.
     public var hidden: Int
     public var lastError: String?
@@ -104,7 +156,8 @@ public struct MountStatus: Codable, Sendable, Equatable {
 
     public init(
         mountPoint: String, source: String, user: String, identityID: String, space: String, state: State,
-        cacheBytes: Int64, cacheLimit: Int64, pending: Int, uploading: [Upload], failed: [FailedChange], hidden: Int,
+        cacheBytes: Int64, cacheLimit: Int64, pending: Int, pendingBytes: Int64 = 0, uploading: [Upload],
+        failed: [FailedChange], failedCount: Int? = nil, diskTrouble: String? = nil, journal: String = "", hidden: Int,
         lastError: String?, pid: Int32, version: String
     ) {
         self.mountPoint = mountPoint
@@ -116,8 +169,12 @@ public struct MountStatus: Codable, Sendable, Equatable {
         self.cacheBytes = cacheBytes
         self.cacheLimit = cacheLimit
         self.pending = pending
+        self.pendingBytes = pendingBytes
         self.uploading = uploading
         self.failed = failed
+        self.failedCount = failedCount ?? failed.count
+        self.diskTrouble = diskTrouble
+        self.journal = journal
         self.hidden = hidden
         self.lastError = lastError
         self.pid = pid

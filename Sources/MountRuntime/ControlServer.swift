@@ -9,6 +9,12 @@ public protocol ControlTarget: AnyObject, Sendable {
     func sync(path: String?, progress: (SyncProgress) -> Bool) throws
     /// How much is still to be uploaded, at once.
     func pending() -> SyncProgress
+    /// Makes what S3 refused at and below `path` due again; returns how many changes that is.
+    func retry(path: String) -> Int
+    /// Gives up the changes at and below `path`, or tells what that would be. Throws when one of them can't be now.
+    func discard(path: String, isRehearsal: Bool) throws -> GivenUpChanges
+    /// Once unmounted, end without waiting for uploads.
+    func yield()
 }
 
 /// Answers commands about one mount on a socket of its own, on threads of its own.
@@ -24,7 +30,8 @@ public final class ControlServer: Sendable {
     }
 
     private let directory: ControlSocketDirectory
-    private let name: String
+    /// The names of the socket, as long as it has them: the mount's, then the drain's.
+    private let name: Mutex<String>
     private let listener: Int32
     /// Writing wakes the accepting thread for good.
     private let wakeRead: Int32
@@ -59,7 +66,8 @@ public final class ControlServer: Sendable {
         guard pipe(&wake) == 0 else { throw Self.failure("pipe") }
         for end in wake { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         self.directory = directory
-        self.name = ControlSocketDirectory.socketName(for: mountPoint)
+        let name = ControlSocketDirectory.socketName(for: mountPoint)
+        self.name = Mutex(name)
         self.target = target
         self.times = times
         self.peerUser = peerUser
@@ -93,9 +101,18 @@ public final class ControlServer: Sendable {
             return true
         }
         guard isFirst else { return }
-        unlink(directory.path + "/" + name)
+        unlink(directory.path + "/" + name.withLock { $0 })
         var byte: UInt8 = 0
         _ = write(wakeWrite, &byte, 1)
+    }
+
+    /// The directory is free for another mount from now on: the socket goes by the journal whose changes are sent.
+    public func leaveMountPoint(draining journal: String) {
+        name.withLock { name in
+            let new = ControlSocketDirectory.socketName(draining: journal)
+            guard rename(directory.path + "/" + name, directory.path + "/" + new) == 0 else { return }
+            name = new
+        }
     }
 
     private static func failure(_ call: String) -> MountFailure {
@@ -185,6 +202,13 @@ public final class ControlServer: Sendable {
             try channel.send(ControlReply.progress(target.pending()), within: times.frame)
             try channel.send(ControlReply.done, within: times.frame)
         case .sync(let path): try channel.send(sync(path, on: channel), within: times.frame)
+        case .retry(let path): try channel.send(ControlReply.retried(target.retry(path: path)), within: times.frame)
+        case .discard(let path, let isRehearsal):
+            let reply = Self.reply { .givenUp(try target.discard(path: path, isRehearsal: isRehearsal)) }
+            try channel.send(reply, within: times.frame)
+        case .yield:
+            target.yield()
+            try channel.send(ControlReply.done, within: times.frame)
         }
     }
 
@@ -194,10 +218,17 @@ public final class ControlServer: Sendable {
                 (try? channel.send(ControlReply.progress(progress), within: times.frame)) != nil
             }
             return .done
-        } catch let failure as MountFailure {
-            return .failed(kind: failure.kind, message: failure.message)
         } catch {
-            return .failed(kind: .internalError, message: "\(error)")
+            return Self.failed(error)
         }
+    }
+
+    private static func reply(_ body: () throws -> ControlReply) -> ControlReply {
+        do { return try body() } catch { return failed(error) }
+    }
+
+    private static func failed(_ error: any Error) -> ControlReply {
+        guard let failure = error as? MountFailure else { return .failed(kind: .internalError, message: "\(error)") }
+        return .failed(kind: failure.kind, message: failure.message)
     }
 }

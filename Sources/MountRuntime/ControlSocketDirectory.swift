@@ -43,6 +43,9 @@ public struct ControlSocketDirectory: Sendable, Equatable {
     /// The file name of the socket of the mount on `mountPoint`.
     public static func socketName(for mountPoint: String) -> String { StableHash.hex(mountPoint) + ".sock" }
 
+    /// The file name of the socket of a process that was unmounted and still sends the changes in `journal`.
+    static func socketName(draining journal: String) -> String { StableHash.hex("draining\n" + journal) + ".sock" }
+
     /// The names of all sockets, dead ones too.
     func socketNames() -> [String] {
         guard let stream = opendir(path) else { return [] }

@@ -21,6 +21,8 @@ final class MountParts: Sendable {
     /// `s3://BUCKET/PREFIX`.
     let space: String
     let cache: BlockCache?
+    /// The directory of the space's journal.
+    let journal: FilePath
     let volume: Volume
     let session: FuseSession
     let control: ControlSocketDirectory
@@ -42,15 +44,12 @@ final class MountParts: Sendable {
         let key = settings.sealCache ? identity.key : nil
         let spaceID = settings.s3Endpoint + "\n" + settings.bucket + "\n" + prefix.description
         cache = Self.openCache(settings, paths, key, spaceID, logger)
-        do {
-            volume = try Volume(
-                options: Self.options(settings, prefix), store: store, cache: cache,
-                journal: Self.journal(paths, spaceID), key: key, logger: logger)
-        } catch {
-            throw MountFailure(error.reason == .inUse ? .temporary : .disk, "\(error)")
-        }
-        control = try ControlSocketDirectory.usable(
-            ControlSocketDirectory.candidates(environment: environment, stateRoot: paths.stateRoot))
+        journal = Self.journal(paths, spaceID)
+        let sockets = ControlSocketDirectory.candidates(environment: environment, stateRoot: paths.stateRoot)
+        volume = try Self.openVolume(
+            Self.options(settings, prefix), store, cache, key, logger,
+            JournalTurn(journal: journal.string, space: space, directories: sockets))
+        control = try ControlSocketDirectory.usable(sockets)
         do {
             session = try FuseSession(
                 fileSystem: volume,
@@ -120,6 +119,23 @@ final class MountParts: Sendable {
         } catch {
             logger.warning("Files are not kept on this disk", metadata: ["reason": "\(error)"])
             return nil
+        }
+    }
+
+    /// Takes the space's journal over, from a process that still uploads if need be.
+    private static func openVolume(
+        _ options: VolumeOptions, _ store: S3ObjectStore, _ cache: BlockCache?, _ key: SealingKey?, _ logger: Logger,
+        _ turn: consuming JournalTurn
+    ) throws(MountFailure) -> Volume {
+        while true {
+            do throws(JournalUnavailable) {
+                return try Volume(
+                    options: options, store: store, cache: cache, journal: FilePath(turn.journal), key: key,
+                    logger: logger)
+            } catch {
+                guard error.reason == .inUse else { throw MountFailure(.disk, "\(error)") }
+                try turn.wait()
+            }
         }
     }
 

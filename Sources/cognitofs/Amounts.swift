@@ -15,5 +15,13 @@ enum Amounts {
             ? "\((tenths + 5) / 10) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
     }
 
+    /// `20 s`, `3 min`, `2 h`: as exact as an estimate is.
+    static func time(_ duration: Duration) -> String {
+        let seconds = max(1, Int((duration / .seconds(1)).rounded(.up)))
+        if seconds < 100 { return "\(seconds) s" }
+        if seconds < 100 * 60 { return "\((seconds + 30) / 60) min" }
+        return "\((seconds + 1800) / 3600) h"
+    }
+
     static func count(_ number: Int, _ noun: String) -> String { number == 1 ? "1 \(noun)" : "\(number) \(noun)s" }
 }

@@ -16,7 +16,8 @@ struct Cognitofs: ParsableCommand {
         version: "cognitofs \(programVersion)",
         subcommands: [
             LoginCommand.self, LogoutCommand.self, WhoamiCommand.self, MountCommand.self, UmountCommand.self,
-            StatusCommand.self, SyncCommand.self, ConfigCommand.self, VersionCommand.self,
+            StatusCommand.self, SyncCommand.self, RetryCommand.self, DiscardCommand.self, ConfigCommand.self,
+            VersionCommand.self,
         ])
 
     /// What is a command and so no SOURCE.

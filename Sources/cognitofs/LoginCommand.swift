@@ -22,6 +22,7 @@ struct LoginCommand: WaitingCommand {
         let signIn = try SignIn(settings)
         let name = try username ?? askUsername()
         let session = try await session(signIn, name)
+        try refuseOther(signIn, session.identityID)
         try await signIn.store.begin(session)
         let space = signIn.space(of: session.identityID)
         Console.line(
@@ -44,6 +45,17 @@ struct LoginCommand: WaitingCommand {
             }
         }
         throw CommandFailure(.internalError, "The sign-in ended without a reason.")
+    }
+
+    /// Another user's changes could not go to S3 any more.
+    private func refuseOther(_ signIn: SignIn, _ identity: IdentityID) throws(CommandFailure) {
+        guard let former = try? signIn.store.load(), former.identityID != identity else { return }
+        guard let queue = signIn.queues(of: former.identityID).first else { return }
+        throw CommandFailure(
+            .signIn,
+            "S3 doesn't have everything of \(former.signInName) yet: \(queue.description). Sign in as "
+                + "\(former.signInName) and run `cognitofs sync`, or lose the changes with `cognitofs logout --discard`."
+        )
     }
 
     private func askUsername() throws(CommandFailure) -> String {
@@ -86,13 +98,11 @@ struct LogoutCommand: WaitingCommand {
 
     /// Changes on their way could not be read any more.
     private func refusePending(_ signIn: SignIn) throws(CommandFailure) {
-        let identity = try? signIn.store.load().identityID.text
-        let waiting = Mounts.all(stateRoot: signIn.paths.stateRoot)
-            .filter { $0.identityID == identity && $0.pending > 0 }
-        guard let mount = waiting.first else { return }
+        guard let identity = try? signIn.store.load().identityID,
+            let queue = signIn.queues(of: identity).first
+        else { return }
+        let sync = queue.mountPoint == nil ? "Mount it and run `cognitofs sync`" : "Run `cognitofs sync`"
         throw CommandFailure(
-            .temporary,
-            "\(mount.mountPoint) has \(mount.pending) changes that S3 doesn't have yet. Run `cognitofs sync`, or lose them "
-                + "with --discard.")
+            .temporary, "S3 doesn't have everything yet: \(queue.description). \(sync), or lose them with --discard.")
     }
 }

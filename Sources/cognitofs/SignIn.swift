@@ -1,6 +1,7 @@
 import Cognito
 import HTTPTransport
 import Logging
+import MountRuntime
 import Settings
 import SystemPackage
 
@@ -40,6 +41,12 @@ struct SignIn {
             clientSecret: settings.appClientSecret.isEmpty ? nil : Secret(settings.appClientSecret),
             identityPoolID: settings.identityPoolID, userPoolEndpoint: settings.userPoolEndpoint,
             identityPoolEndpoint: settings.identityPoolEndpoint, allowInsecure: settings.allowInsecure)
+    }
+
+    /// What `identity` has on this machine that S3 doesn't have yet.
+    func queues(of identity: IdentityID) -> [LeftQueue] {
+        LeftQueue.all(
+            of: identity, in: store, journals: paths.journal, sockets: Mounts.directories(paths.stateRoot))
     }
 
     /// `s3://BUCKET/PREFIX` of `identity`; empty while no bucket is set.

@@ -48,18 +48,31 @@ struct StatusCommand: ParsableCommand {
         var rows: [(name: String, value: String)] = [("state", Self.words(status.state)), ("space", status.space)]
         if !status.user.isEmpty { rows.append(("user", "\(status.user)  (\(status.identityID))")) }
         rows.append(("cache", "\(Amounts.bytes(status.cacheBytes)) of \(Amounts.bytes(status.cacheLimit))"))
-        rows.append(("to upload", status.pending == 0 ? "nothing" : Amounts.count(status.pending, "change")))
+        rows.append(("to upload", pending(status)))
         for upload in status.uploading {
             rows.append(
                 ("uploading", "\(upload.path)  \(Amounts.bytes(upload.bytes)) of \(Amounts.bytes(upload.total))"))
         }
         for failed in status.failed { rows.append(("failed", "\(failed.path)  \(failed.reason)")) }
+        if status.failedCount > status.failed.count {
+            rows.append(("failed", "and \(status.failedCount - status.failed.count) more"))
+        }
+        if status.failedCount > 0 { rows.append(("", "see `cognitofs retry` and `cognitofs discard`")) }
+        if let trouble = status.diskTrouble {
+            rows.append(("disk", "takes no more changes (\(trouble)): make room for \(status.journal)"))
+        }
         if status.hidden > 0 {
             rows.append(("hidden", "\(Amounts.count(status.hidden, "key")) that can't be file names"))
         }
         if let error = status.lastError { rows.append(("last error", error)) }
         rows.append(("process", "\(status.pid), version \(status.version)"))
         return Console.printable("\(status.mountPoint)\n" + Columns.text(rows.map { ("  " + $0.name, $0.value) }))
+    }
+
+    private static func pending(_ status: MountStatus) -> String {
+        guard status.pending > 0 else { return "nothing" }
+        let count = Amounts.count(status.pending, "change")
+        return status.pendingBytes > 0 ? "\(count), \(Amounts.bytes(status.pendingBytes))" : count
     }
 
     private static func words(_ state: MountStatus.State) -> String {
@@ -84,32 +97,34 @@ struct SyncCommand: ParsableCommand {
 
     func run() throws {
         let root = Mounts.stateRoot(stateDir)
-        let mounts = Mounts.all(stateRoot: root)
         guard let path else {
-            for mount in mounts { try Self.wait(mount.mountPoint, nil, root) }
-            return
+            return try Self.waitForAll(root)
         }
-        guard let absolute = Mounts.absolute(path) else {
-            throw CommandFailure(.notMounted, "\(path) doesn't exist. Check the path.")
-        }
-        let holding = mounts.filter { Self.below($0.mountPoint, absolute) != nil }
-            .max { $0.mountPoint.utf8.count < $1.mountPoint.utf8.count }
-        guard let mount = holding, let relative = Self.below(mount.mountPoint, absolute) else {
-            throw CommandFailure(
-                .notMounted, "\(path) is in no mount of cognitofs. `cognitofs status` lists the mounts.")
-        }
-        try Self.wait(mount.mountPoint, relative.isEmpty ? nil : relative, root)
+        let place = try MountedPath(path, stateRoot: root)
+        try Self.wait(place.client(stateRoot: root), place.path.isEmpty ? nil : place.path)
     }
 
-    /// `path` relative to `mountPoint`; nil if it isn't there.
-    static func below(_ mountPoint: String, _ path: String) -> String? {
-        if path == mountPoint { return "" }
-        return path.hasPrefix(mountPoint + "/") ? String(path.dropFirst(mountPoint.count + 1)) : nil
+    /// Also those that were unmounted and still upload. All are waited for; the first failure is told then.
+    private static func waitForAll(_ root: String) throws(MountFailure) {
+        var failure: MountFailure?
+        for mount in Mounts.all(stateRoot: root) {
+            do throws(MountFailure) {
+                if let client = ControlClient(mount, in: Mounts.directories(root)) {
+                    try wait(client, nil)
+                } else if mount.pending > 0 {
+                    throw MountFailure(
+                        .temporary,
+                        "The process of \(mount.mountPoint) has ended; the next mount goes on with what S3 doesn't have.")
+                }
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
     }
 
     /// Shows progress until S3 has it.
-    static func wait(_ mountPoint: String, _ path: String?, _ root: String) throws(MountFailure) {
-        guard let client = Mounts.client(mountPoint, stateRoot: root) else { return }
+    static func wait(_ client: borrowing ControlClient, _ path: String?) throws(MountFailure) {
         var line = ProgressLine()
         defer { line.finish() }
         try client.sync(path: path) { progress in

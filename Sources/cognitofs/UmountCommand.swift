@@ -1,15 +1,17 @@
 import ArgumentParser
 import Glibc
 import MountRuntime
+import Synchronization
 
 struct UmountCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "umount", abstract: "Wait until S3 has everything, then unmount.")
+        commandName: "umount", abstract: "Wait until S3 has everything, then unmount.",
+        discussion: "What S3 doesn't have yet is never lost: the next mount goes on with it. Ctrl-C ends the waiting.")
 
     @Argument(help: "The directory that is mounted.", completion: .directory)
     var directory: String
 
-    @Flag(help: "Don't wait: leave what is not on S3 yet to the mount's process.")
+    @Flag(help: "Detach at once: the next mount goes on with what is not on S3 yet.")
     var lazy = false
 
     @Option(help: ArgumentHelp("The state directory of the mount.", valueName: "directory"), completion: .directory)
@@ -26,31 +28,68 @@ struct UmountCommand: ParsableCommand {
         guard let entry = Mounts.entries().last(where: { $0.mountPoint == mountPoint }), entry.isOurs else {
             throw StatusCommand.notMounted(directory)
         }
-        if !lazy { try SyncCommand.wait(mountPoint, nil, root) }
-        try Unmounting.unmount(mountPoint)
-        if !lazy { Self.awaitEnd(mountPoint, root) }
+        let stopped = lazy ? nil : Self.wait(mountPoint, root)
+        // The conversation begins before the unmount: the socket has another name after it.
+        guard let client = Mounts.client(mountPoint, stateRoot: root) else {
+            return try Unmounting.unmount(mountPoint, lazily: lazy)
+        }
+        try Unmounting.unmount(mountPoint, lazily: lazy)
+        // One that ends before it has answered leaves the rest all the same.
+        if lazy || stopped != nil { try? client.yield() }
+        if !lazy { client.awaitEnd(within: Self.patience) }
+        if let stopped { throw stopped }
     }
 
-    /// So that a mount right after this finds the directory and its cache free.
-    private static func awaitEnd(_ mountPoint: String, _ root: String) {
-        let deadline = ContinuousClock.now + patience
-        while ContinuousClock.now < deadline, Mounts.client(mountPoint, stateRoot: root) != nil { usleep(50_000) }
+    /// Shows progress until S3 has everything. Returns what is in the way of that.
+    private static func wait(_ mountPoint: String, _ root: String) -> MountFailure? {
+        guard let client = Mounts.client(mountPoint, stateRoot: root) else { return nil }
+        let interruption = Interruption()
+        var line = ProgressLine()
+        defer { line.finish() }
+        do throws(MountFailure) {
+            try client.sync(path: nil) { progress in
+                line.show(progress)
+                return !interruption.hasCome
+            }
+            return nil
+        } catch {
+            guard error.kind == .cancelled else { return MountFailure(error.kind, "Unmounted. \(error.message)") }
+            return MountFailure(
+                .cancelled, "Unmounted without waiting for the rest: the next mount goes on with it.")
+        }
     }
+}
+
+/// Notices Ctrl-C instead of ending at once. One for a process; the second Ctrl-C ends it.
+private struct Interruption {
+    private static let flag = Atomic(false)
+
+    init() {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { _ in
+            Interruption.flag.store(true, ordering: .relaxed)
+            Glibc.signal(SIGINT, SIG_DFL)
+        }
+        sigaction(SIGINT, &action, nil)
+    }
+
+    var hasCome: Bool { Self.flag.load(ordering: .relaxed) }
 }
 
 /// Takes a mount away, as root by the system call, otherwise through fusermount3.
 enum Unmounting {
-    static func unmount(_ mountPoint: String) throws(CommandFailure) {
+    /// `lazily`: also when it is in use; it goes when the last program has let go of it.
+    static func unmount(_ mountPoint: String, lazily: Bool = false) throws(CommandFailure) {
         if geteuid() == 0 {
-            // 8 is UMOUNT_NOFOLLOW of umount(2), which Glibc's header hides.
-            guard umount2(mountPoint, 8) != 0 else { return }
+            // 8 is UMOUNT_NOFOLLOW and 2 is MNT_DETACH of umount(2), which Glibc's header hides.
+            guard umount2(mountPoint, lazily ? 8 | 2 : 8) != 0 else { return }
             let reason = errno
             guard reason == EBUSY else {
                 throw CommandFailure(.mount, "\(mountPoint) can't be unmounted: \(String(cString: strerror(reason))).")
             }
             throw busy(mountPoint)
         }
-        let status = try Process.run("fusermount3", ["-u", "--", mountPoint])
+        let status = try Process.run("fusermount3", lazily ? ["-uz", "--", mountPoint] : ["-u", "--", mountPoint])
         guard status != 0 else { return }
         throw busy(mountPoint)
     }

@@ -9,7 +9,13 @@ import Testing
 private final class Target: ControlTarget {
     private let rounds = Mutex(0)
     let mountPoint: String
-    init(_ mountPoint: String) { self.mountPoint = mountPoint }
+    let state: MountStatus.State
+
+    init(_ mountPoint: String, state: MountStatus.State = .mounted, journal: String = "/s/journal/1") {
+        self.mountPoint = mountPoint
+        self.state = state
+        self.journal = journal
+    }
 
     var progressCalls: Int { rounds.withLock { $0 } }
 
@@ -17,9 +23,10 @@ private final class Target: ControlTarget {
         MountStatus(
             mountPoint: mountPoint, source: "cognitofs", user: "anna", identityID: "eu-west-1:1",
             space: "s3://photos/p/",
-            state: .mounted, cacheBytes: 1 << 30, cacheLimit: 10 << 30, pending: 2,
-            uploading: [.init(path: "a\u{1B}[2Jb.jpg", bytes: 1 << 20, total: 2 << 20)],
-            failed: [.init(path: "c.jpg", reason: "Access denied")], hidden: 1, lastError: nil, pid: getpid(),
+            state: state, cacheBytes: 1 << 30, cacheLimit: 10 << 30, pending: 2,
+            pendingBytes: 1 << 20, uploading: [.init(path: "a\u{1B}[2Jb.jpg", bytes: 1 << 20, total: 2 << 20)],
+            failed: [.init(path: "c.jpg", reason: "Access denied")], failedCount: 7,
+            diskTrouble: "No space left on device", journal: journal, hidden: 1, lastError: nil, pid: getpid(),
             version: "1")
     }
 
@@ -30,6 +37,24 @@ private final class Target: ControlTarget {
             guard progress(.init(pendingChanges: left, pendingBytes: Int64(left) << 20, sentBytes: 0)) else { return }
         }
     }
+
+    let journal: String
+    private let yields = Mutex(0)
+    private let discards = Mutex<[String]>([])
+    var yieldCount: Int { yields.withLock { $0 } }
+    var discarded: [String] { discards.withLock { $0 } }
+
+    func retry(path: String) -> Int { path == "c.jpg" || path.isEmpty ? 1 : 0 }
+
+    func discard(path: String, isRehearsal: Bool) throws -> GivenUpChanges {
+        if path == "open" { throw MountFailure(.temporary, "open is open for writing. Close it and try again.") }
+        if !isRehearsal { discards.withLock { $0.append(path) } }
+        return GivenUpChanges(
+            path == "same"
+                ? [] : [.init(path: path, kind: "contents", bytes: 3 << 20), .init(path: "d", kind: "name", bytes: 0)])
+    }
+
+    func yield() { yields.withLock { $0 += 1 } }
 
     func pending() -> SyncProgress { .init(pendingChanges: 2, pendingBytes: 5, sentBytes: 0, current: "b.jpg") }
 }
@@ -242,6 +267,9 @@ struct ControlTests {
         #expect(text.code == 0)
         #expect(text.output.contains("1.0 GiB of 10.0 GiB"))
         #expect(text.output.contains("c.jpg  Access denied"))
+        #expect(text.output.contains("and 6 more"))
+        #expect(text.output.contains("2 changes, 1.0 MiB"))
+        #expect(text.output.contains("takes no more changes (No space left on device): make room for /s/journal/1"))
         #expect(!text.output.contains("\u{1B}"))
         #expect(try site.room.run(["status", "--json"]).output.contains("\"mountPoint\" : \"\(mount)\""))
         let sync = try site.room.run(["sync", mount])
@@ -251,6 +279,66 @@ struct ControlTests {
         let broken = try site.room.run(["sync", mount + "/broken"])
         #expect(broken.code == ExitCode.accessDenied.rawValue)
         #expect(broken.error.contains("S3 refuses c.jpg."))
+    }
+
+    @Test("is what retry and discard speak to, and nothing is given up without a yes")
+    func queueCommands() throws {
+        let site = try Site()
+        defer { site.server.stop() }
+        let mount = site.target.mountPoint
+        #expect(try site.room.run(["retry"]).output == "Trying 1 change again.\n")
+        #expect(try site.room.run(["retry", mount + "/d"]).output == "Nothing was refused there.\n")
+        // There is no terminal: nobody can be asked.
+        let unasked = try site.room.run(["discard", mount + "/a.jpg"])
+        #expect(unasked.code == ExitCode.usage.rawValue)
+        #expect(unasked.error.contains("gives up 2 changes with 3.0 MiB that are nowhere else"))
+        #expect(site.target.discarded.isEmpty)
+        #expect(try site.room.run(["discard", "--yes", mount + "/open"]).code == ExitCode.temporary.rawValue)
+        let done = try site.room.run(["discard", "--yes", mount + "/gone/../a.jpg"])
+        #expect(done.code == ExitCode.notMounted.rawValue)
+        let given = try site.room.run(["discard", "--yes", mount + "/a.jpg"])
+        #expect(given.code == 0)
+        #expect(given.output.contains("contents, 3.0 MiB  a.jpg\n"))
+        #expect(site.target.discarded == ["a.jpg"])
+        #expect(try site.room.run(["discard", mount + "/same"]).output.contains("S3 has everything"))
+        #expect(try site.room.run(["discard", "--yes", site.room.path]).code == ExitCode.notMounted.rawValue)
+    }
+
+    @Test("of a draining process goes by its journal, and leaves the directory to the next mount")
+    func draining() throws {
+        let site = try Site()
+        defer { site.server.stop() }
+        #expect(!Self.isDraining(site))
+        site.server.leaveMountPoint(draining: "/s/journal/1")
+        let next = try ControlServer(mountPoint: site.target.mountPoint, in: site.directory, target: site.target)
+        #expect(site.directory.socketNames().count == 2)
+        #expect(Self.isDraining(site))
+        #expect(site.target.yieldCount == 1)
+        site.server.stop()
+        #expect(site.directory.socketNames() == [ControlSocketDirectory.socketName(for: site.target.mountPoint)])
+        next.stop()
+    }
+
+    /// Found by its journal, and asked to end.
+    private static func isDraining(_ site: Site) -> Bool {
+        guard let process = ControlClient.draining("/s/journal/1", in: [site.directory]) else { return false }
+        return (try? process.yield()) != nil
+    }
+
+    @Test("time left is told only when it is known, and waiting says for what")
+    func timeLeft() {
+        var rate = UploadRate()
+        let start = ContinuousClock.now
+        func going(_ sent: Int64, _ state: MountStatus.State = .mounted) -> SyncProgress {
+            .init(pendingChanges: 1, pendingBytes: 100 - sent, sentBytes: sent, state: state)
+        }
+        #expect(rate.timeLeft(going(0), now: start) == nil)
+        #expect(rate.timeLeft(going(5), now: start + .seconds(1)) == nil)
+        #expect(rate.timeLeft(going(20), now: start + .seconds(2)) == .seconds(8))
+        #expect(rate.timeLeft(going(20, .offline), now: start + .seconds(3)) == nil)
+        #expect(rate.timeLeft(going(20), now: start + .seconds(60)) == nil)
+        #expect(ProgressLine.sentence(going(0), left: .seconds(150)) == "1 change to go, 100 B, about 3 min left")
+        #expect(ProgressLine.sentence(going(0, .offline)) == "1 change to go, 100 B, waiting for the network")
     }
 
     @Test("progress is a bar as wide as the terminal at most")
@@ -305,7 +393,7 @@ struct ReadyPipeTests {
             extra: [
                 "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1",
             ])
-        #expect(unreachable.code != 0)
+        #expect(unreachable.code == ExitCode.network.rawValue)
         #expect(unreachable.error.hasPrefix("cognitofs: "))
         #expect(unreachable.error.split(separator: "\n").count == 1)
     }

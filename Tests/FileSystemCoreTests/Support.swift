@@ -100,6 +100,15 @@ final class Space: Sendable {
         volume.attach(notices)
     }
 
+    var journalPath: FilePath { directory.path.appending("journal") }
+
+    /// The journal as it stands on the disk, in a directory of its own.
+    func copiedJournal() throws -> TemporaryDirectory {
+        let copy = try TemporaryDirectory()
+        try Self.copy(journalPath, to: copy.path.appending("journal"))
+        return copy
+    }
+
     private static func copy(_ source: FilePath, to target: FilePath) throws(Errno) {
         try Directory.create(target)
         for name in try Directory.names(source) {

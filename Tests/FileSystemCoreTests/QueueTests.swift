@@ -1,0 +1,215 @@
+import Glibc
+import ObjectStore
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import FileSystemCore
+
+/// What becomes of changes that S3 does not have, when somebody says so.
+@Suite struct QueueTests {
+    /// A space whose queue stands still.
+    private func waiting() throws -> Space { try Space(.local, quietTime: .seconds(1000)) }
+
+    private func refusing() async throws -> Space {
+        let space = try Space(.local)
+        space.fail(.accessDenied) { $0.kind == .put }
+        return space
+    }
+
+    private func refusal(_ body: () throws -> Void) -> Volume.DiscardRefusal? {
+        do {
+            try body()
+            return nil
+        } catch {
+            return error as? Volume.DiscardRefusal
+        }
+    }
+
+    @Test("What S3 refused stays, is told with the reason, and goes when it is tried again")
+    func retry() async throws {
+        let space = try await refusing()
+        try await space.write("a.txt", "ours")
+        let failed = await space.settle()
+        #expect(failed.map(\.path) == ["a.txt"])
+        #expect(failed.first?.failure == "refused by the test")
+        #expect(failed.first?.isStuck == true)
+        #expect(space.volume.retry(path: "b") == 0)
+        space.heal()
+        #expect(space.volume.retry(path: "a.txt") == 1)
+        #expect(await space.settle().isEmpty)
+        #expect(space.text("a.txt") == "ours")
+    }
+
+    @Test("A new file that is given up is gone, also after a crash")
+    func newFile() async throws {
+        let space = try waiting()
+        try await space.mkdir("d")
+        try await space.write("d/a", "new")
+        try await space.write("keep", "kept")
+        #expect(try space.volume.discardable(path: "d").map(\.path).sorted() == ["d/", "d/a"])
+        #expect(try await space.read("d/a") == "new")
+        #expect(try space.volume.discard(path: "d").count == 2)
+        #expect(try await space.list("") == ["keep"])
+        let second = try Space(.local, after: space)
+        #expect(try await second.list("") == ["keep"])
+        #expect(await second.settle().isEmpty)
+        #expect(second.keys == ["keep"])
+    }
+
+    @Test("A changed file that is given up is shown as S3 has it, also without a network")
+    func changedFile() async throws {
+        let space = try waiting()
+        space.foreign("a", "theirs")
+        _ = try await space.read("a")
+        let file = try await space.open("a", O_WRONLY)
+        try await file.write("XX")
+        try await file.close()
+        #expect(try await space.read("a") == "XXeirs")
+        try space.volume.discard(path: "a")
+        #expect(space.notices.all.contains("entry a"))
+        #expect(try await space.read("a") == "theirs")
+        #expect(await space.settle().isEmpty)
+        #expect(space.text("a") == "theirs")
+        #expect(try await space.stat("a").size == 6)
+    }
+
+    @Test("An edit of a part whose other part was replaced elsewhere can be given up")
+    func lostBase() async throws {
+        let space = try waiting()
+        space.foreign("a", "0123456789")
+        _ = try await space.stat("a")
+        let file = try await space.open("a", O_WRONLY)
+        try await file.write("XX")
+        try await file.close()
+        space.foreign("a", "replaced")
+        let failed = await space.settle()
+        #expect(failed.map(\.path) == ["a"])
+        try space.volume.discard(path: "a")
+        space.expire()
+        #expect(try await space.read("a") == "replaced")
+        #expect(space.volume.report().changes.isEmpty)
+    }
+
+    @Test("A rename that is given up is undone, a directory's too")
+    func rename() async throws {
+        let space = try waiting()
+        for name in ["d/x", "d/sub/y", "z"] { space.foreign(name, name) }
+        for name in ["", "d", "d/sub"] { _ = try await space.list(name) }
+        try await space.rename("d", "e")
+        try await space.rename("z", "zz")
+        // Whichever of the two names is given.
+        try space.volume.discard(path: "z")
+        try space.volume.discard(path: "e")
+        #expect(space.volume.report().changes.isEmpty)
+        space.fail(.unavailable) { _ in true }
+        #expect(try await space.list("") == ["d", "z"])
+        space.heal()
+        #expect(try await space.list("d") == ["sub", "x"])
+        #expect(try await space.read("d/sub/y") == "d/sub/y")
+        #expect(await space.settle().isEmpty)
+        #expect(space.keys.sorted() == ["d/sub/y", "d/x", "z"])
+    }
+
+    @Test("Swapped names are given up together")
+    func swapped() async throws {
+        let space = try waiting()
+        space.foreign("a", "A")
+        space.foreign("b", "B")
+        _ = try await space.list("")
+        try await space.rename("a", "b", .exchange)
+        try space.volume.discard(path: "a")
+        #expect(space.volume.report().changes.isEmpty)
+        #expect(try await space.read("a") == "A")
+        #expect(try await space.read("b") == "B")
+        await space.settle()
+        #expect(space.keys.sorted() == ["a", "b"])
+    }
+
+    @Test("A renamed file whose old name has new contents is not given up before those")
+    func neededBy() async throws {
+        let space = try waiting()
+        space.foreign("a", "old")
+        _ = try await space.list("")
+        try await space.rename("a", "b")
+        try await space.write("a", "new")
+        #expect(refusal { try space.volume.discard(path: "b") } == .neededBy(path: "a"))
+        try space.volume.discard(path: "a")
+        #expect(try await space.read("b") == "old")
+        #expect(try await space.read("a") == "old")
+        try space.volume.discard(path: "b")
+        #expect(try await space.list("") == ["a"])
+        await space.settle()
+        #expect(space.keys == ["a"])
+    }
+
+    @Test("A deletion that is given up brings the file back")
+    func deletion() async throws {
+        let space = try waiting()
+        space.foreign("d/a", "A")
+        _ = try await space.list("d")
+        space.fail(.unavailable) { $0.kind == .delete }
+        try await space.unlink("d/a")
+        // Between two tries; not while one is under way.
+        while refusal({ try space.volume.discard(path: "d/a") }) == .running(path: "d/a") { await Task.yield() }
+        space.heal()
+        #expect(try await space.read("d/a") == "A")
+        await space.settle()
+        #expect(space.text("d/a") == "A")
+    }
+
+    @Test("Changed attributes that are given up are S3's again")
+    func attributes() async throws {
+        let space = try waiting()
+        space.foreign("a", "A", metadata: ["mode": "33184"])
+        _ = try await space.read("a")
+        try await space.set("a", AttributeChanges(mode: 0o777))
+        try space.volume.discard(path: "a")
+        await space.settle()
+        #expect(space.stored("a")?.attributes.metadata["mode"] == "33184")
+        _ = try await space.read("a")
+        #expect(try await space.stat("a").mode & 0o777 != 0o777)
+    }
+
+    @Test("What is being written is not given up, and what is being read is read to its end")
+    func openFiles() async throws {
+        let space = try waiting()
+        try await space.write("a", "ours")
+        let writer = try await space.open("a", O_WRONLY)
+        #expect(refusal { try space.volume.discard(path: "a") } == .open(path: "a"))
+        try await writer.close()
+        let reader = try await space.open("a")
+        try space.volume.discard(path: "")
+        #expect(try await reader.readAll() == "ours")
+        #expect(try await space.list("") == [])
+        await reader.release()
+        await space.settle()
+        #expect(space.keys == [])
+        #expect(space.forgotten == [])
+    }
+
+    @Test("What was synced and never closed can be given up too")
+    func syncedOnly() async throws {
+        let first = try waiting()
+        let file = try await first.create("db")
+        try await file.write("synced")
+        try await first.volume.fsync(file.inode, file.handle, dataOnly: false).value()
+        let second = try Space(.local, after: first)
+        #expect(try await second.read("db") == "synced")
+        #expect(try second.volume.discard(path: "db").map(\.total) == [6])
+        #expect(try await second.list("") == [])
+    }
+
+    @Test("A journal that nobody has open tells how many changes it holds; one that is mounted is left alone")
+    func counted() async throws {
+        let space = try waiting()
+        try await space.write("a", "A")
+        try await space.write("b", "B")
+        try await space.unlink("b")
+        #expect(QueuedChanges(in: space.journalPath, key: nil) == .inUse)
+        let copy = try space.copiedJournal()
+        #expect(QueuedChanges(in: copy.path.appending("journal"), key: nil) == .count(1))
+        #expect(QueuedChanges(in: copy.path.appending("journal"), key: nil) == .count(1))
+        #expect(QueuedChanges(in: copy.path.appending("nothing"), key: nil) == .none)
+    }
+}

@@ -1,0 +1,295 @@
+"""Changes that S3 does not have yet: shown, tried again, given up, waited for, and left to the next mount."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import sweep
+from harness.child import eventually
+from harness.person import shell
+from harness.syscalls import fails_with, read_all, write_all
+
+
+def local(person, where=None, **options):
+    return person.mount(where, durability="local", **options)
+
+
+def status(person, mounted):
+    return json.loads(person.run("status", "--json", mounted.path, check=True).stdout)
+
+
+def pending(person, mounted):
+    return status(person, mounted)["pending"]
+
+
+@pytest.fixture
+def offline(wire):
+    """Cuts the wire, and joins it again after the test."""
+    yield lambda: wire.order("refuse")
+    wire.order("pass")
+
+
+@pytest.fixture
+def refusing(aws):
+    """Has the app refuse to store what users write, and allow it again."""
+    _, allowed = aws.policy()
+    without = json.loads(json.dumps(allowed).replace('"s3:PutObject"', '"s3:PutNothing"'))
+
+    class Refusal:
+        begin = staticmethod(lambda: aws.set_policy(without))
+        end = staticmethod(lambda: aws.set_policy(allowed))
+
+    yield Refusal
+    aws.set_policy(allowed)
+
+
+@pytest.mark.within(90)
+def test_refused_retried_discarded(people, bucket, refusing):
+    """A change that S3 refuses for good is failed: kept, shown by `status`, with `retry` and `discard`."""
+    one = people()
+    bucket.put(one.account.prefix + "old", b"theirs")
+    mounted = local(one)
+    refusing.begin()
+    write_all(mounted.path / "old", b"ours")
+    write_all(mounted.path / "a", b"A")
+    write_all(mounted.path / "b", b"B")
+    synced = one.run("sync", mounted.path)
+    assert synced.returncode == 73 and "S3 refuses 3 changes" in synced.stderr
+    told = status(one, mounted)
+    assert sorted(change["path"] for change in told["failed"]) == ["a", "b", "old"] and told["failedCount"] == 3
+    assert all(change["reason"] for change in told["failed"])
+    # Only a path that failed ends badly.
+    one.run("sync", mounted.path / "nothing-here", check=True)
+    assert one.run("sync", mounted.path / "a").returncode == 73
+
+    assert one.run("discard", mounted.path / "b").returncode == 64
+    given = one.run("discard", "--yes", mounted.path / "b", check=True).stdout
+    assert "contents, 1 B  b" in given
+    one.run("discard", "--yes", mounted.path / "old", check=True)
+    assert sorted(os.listdir(mounted.path)) == ["a", "old"]
+    assert read_all(mounted.path / "old") == b"theirs"
+
+    mounted.kill()
+    mounted.detach()
+    mounted = local(one)
+    refusing.end()
+    one.run("retry", mounted.path / "a", check=True)
+    one.run("sync", mounted.path, check=True)
+    assert bucket.get(one.account.prefix + "a") == b"A" and bucket.get(one.account.prefix + "old") == b"theirs"
+    assert bucket.get(one.account.prefix + "b") is None
+
+
+@pytest.mark.within(90)
+def test_offline_from_cold(people, wire, bucket, offline):
+    """Mounting works without a network where the space was mounted before; what is changed then reaches S3 later."""
+    one = people(wire=wire)
+    bucket.put(one.account.prefix + "d/known", b"known")
+    mounted = local(one)
+    assert os.listdir(mounted.path) == ["d"] and os.listdir(mounted.path / "d") == ["known"]
+    assert read_all(mounted.path / "d/known") == b"known"
+    mounted.unmount()
+    offline()
+    began = time.monotonic()
+    mounted = local(one)
+    assert time.monotonic() - began < 8
+    assert os.listdir(mounted.path / "d") == ["known"]
+    assert read_all(mounted.path / "d/known") == b"known"
+    write_all(mounted.path / "d/new", b"new")
+    os.rename(mounted.path / "d", mounted.path / "e")
+    assert status(one, mounted)["state"] == "offline"
+    wire.order("pass")
+    one.run("sync", mounted.path, check=True)
+    keys = bucket.list(one.account.prefix)
+    assert sorted(keys) == [one.account.prefix + name for name in ("e/known", "e/new")]
+
+
+def test_offline_unknown_space(people, wire, offline):
+    """A first mount of a space without a network fails, with the network's exit code."""
+    one = people(wire=wire)
+    offline()
+    (one.root / "m").mkdir()
+    assert one.run("mount", one.root / "m", "--config", one.conf).returncode == 69
+
+
+def test_wrong_bucket_of_a_known_space(people):
+    """What is wrong is still said: a bucket that does not exist is no missing network."""
+    one = people()
+    local(one).unmount()
+    (one.root / "m").mkdir()
+    refused = one.run("mount", one.root / "m", "--config", one.conf, "-o", "bucket=no-such-bucket-here")
+    assert refused.returncode not in (0, 69), refused.stderr
+
+
+@pytest.mark.within(90)
+def test_lazy_umount(people, wire, bucket, offline):
+    """`umount --lazy` detaches at once and leaves the queue to the next mount."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    for number in range(20):
+        write_all(mounted.path / f"{number}", b"x" * number)
+    one.run("umount", "--lazy", mounted.path, check=True, within=10)
+    assert mounted.wait_end(5) == 75
+    assert "20" in mounted.log.read_text()
+    mounted = local(one)
+    assert len(os.listdir(mounted.path)) == 20
+    wire.order("pass")
+    mounted.unmount()
+    assert mounted.process.returncode == 0
+    assert len(bucket.list(one.account.prefix)) == 20
+
+
+@pytest.mark.within(90)
+def test_umount_that_is_interrupted(people, wire, bucket, offline):
+    """`umount` waits and says for what; Ctrl-C unmounts and leaves the rest to the next mount, and says so."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    write_all(mounted.path / "a", b"A")
+    command = subprocess.Popen(
+        [one.binary, "umount", mounted.path], env=one.environment, stderr=subprocess.PIPE, text=True
+    )
+    assert "1 change to go, 1 B" in command.stderr.readline()
+    eventually(lambda: "waiting for the network" in command.stderr.readline(), within=20)
+    assert sweep.is_mounted(mounted.path)
+    command.send_signal(signal.SIGINT)
+    told = command.stderr.read()
+    assert command.wait(10) == 130 and "next mount goes on" in told
+    assert mounted.wait_end(5) == 75
+    wire.order("pass")
+    mounted = local(one)
+    mounted.unmount()
+    assert bucket.get(one.account.prefix + "a") == b"A"
+
+
+@pytest.mark.within(90)
+def test_next_mount_takes_over_from_a_draining_one(people, wire, bucket, offline):
+    """After a plain umount the daemon sends what is left; a new mount of the space takes that over, on the same directory or another."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    write_all(mounted.path / "a", b"A")
+    for where in (mounted.path, one.root / "elsewhere"):
+        shell(f"umount {mounted.path}", "/")
+        eventually(lambda: any(m["state"] == "draining" for m in json.loads(one.run("status", "--json").stdout)))
+        former = mounted
+        mounted = local(one, where)
+        assert former.wait_end(5) == 75
+        assert read_all(where / "a") == b"A"
+    wire.order("pass")
+    mounted.unmount()
+    assert bucket.get(one.account.prefix + "a") == b"A"
+
+
+def test_second_mount_is_refused(people):
+    """One mount of a space at a time on a machine: the second is refused with a sentence that names the first."""
+    one = people()
+    mounted = local(one)
+    (one.root / "second").mkdir()
+    began = time.monotonic()
+    refused = one.run("mount", one.root / "second", "--config", one.conf)
+    assert refused.returncode == 71 and f"is mounted on {mounted.path} already" in refused.stderr
+    assert time.monotonic() - began < 8
+    write_all(mounted.path / "a", b"A")
+    mounted.unmount()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.within(60)
+def test_signals_drain(people, bucket, number):
+    """SIGTERM, SIGINT: unmounted, and what was closed reaches S3 before the daemon ends."""
+    one = people()
+    mounted = local(one)
+    for name in range(10):
+        write_all(mounted.path / f"{name}", b"x")
+    mounted.process.send_signal(number)
+    assert mounted.wait_end(30) == 0
+    assert not sweep.is_mounted(mounted.path)
+    assert len(bucket.list(one.account.prefix)) == 10
+
+
+@pytest.mark.within(60)
+def test_end_of_drain(people, wire, bucket, offline):
+    """What is left after `drain` is named in the log and goes on at the next mount."""
+    one = people(wire=wire)
+    mounted = local(one, drain=1)
+    offline()
+    write_all(mounted.path / "left-over", b"A")
+    mounted.process.send_signal(signal.SIGTERM)
+    assert mounted.wait_end(10) == 75
+    assert "left-over" in mounted.log.read_text()
+    wire.order("pass")
+    local(one).unmount()
+    assert bucket.get(one.account.prefix + "left-over") == b"A"
+
+
+@pytest.mark.within(60)
+def test_logout_with_changes(people, wire, offline):
+    """`logout` with changes queued, of a mount or of one that has ended, refuses unless `--discard`."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    write_all(mounted.path / "a", b"A")
+    refused = one.run("logout", "--config", one.conf)
+    assert refused.returncode == 75 and str(mounted.path) in refused.stderr and "--discard" in refused.stderr
+    one.run("umount", "--lazy", mounted.path, check=True)
+    mounted.wait_end(5)
+    refused = one.run("logout", "--config", one.conf)
+    assert refused.returncode == 75 and "which nothing mounts" in refused.stderr
+    one.run("logout", "--discard", "--config", one.conf, check=True)
+    wire.order("pass")
+    one.login()
+    assert os.listdir(local(one).path) == []
+
+
+@pytest.mark.within(60)
+def test_sign_in_as_somebody_else(aws, people, wire, bucket, offline):
+    """Signing in as somebody else while changes are queued is refused, and nothing is mixed."""
+    one = people(wire=wire)
+    mounted = local(one)
+    wire.order("refuse")
+    write_all(mounted.path / "a", b"A")
+    one.run("umount", "--lazy", mounted.path, check=True)
+    mounted.wait_end(5)
+    wire.order("pass")
+    former, other = one.account, aws.account()
+    one.account = other
+    refused = one.login(check=False)
+    assert refused.returncode == 77 and former.name in refused.stderr
+    one.account = former
+    local(one).unmount()
+    assert bucket.get(former.prefix + "a") == b"A" and bucket.list(other.prefix) == {}
+    one.account = other
+    one.login()
+
+
+@pytest.mark.within(120)
+def test_session_over_with_a_queue(aws, people, bucket):
+    """With the session over all local changes go on; `login` revives the running mount, and the queue goes on."""
+    one = people(signed_in=False)
+    aws.settings(credential_seconds=4, token_seconds=4)
+    try:
+        one.login()
+        mounted = local(one)
+        write_all(mounted.path / "before", b"x")
+        one.run("sync", mounted.path, check=True)
+        aws.admin("cognito-idp").admin_user_global_sign_out(UserPoolId=aws.pool, Username=one.account.name)
+        time.sleep(5)
+        for name in ("a", "b"):
+            write_all(mounted.path / name, b"x")
+        os.rename(mounted.path / "a", mounted.path / "c")
+        assert read_all(mounted.path / "c") == b"x"
+        eventually(lambda: status(one, mounted)["state"] == "needsSignIn", within=30)
+        told = one.run("sync", mounted.path, within=60)
+        assert told.returncode == 77 and "cognitofs login" in told.stderr
+        assert status(one, mounted)["failed"] == []
+    finally:
+        aws.settings(credential_seconds=0, token_seconds=0)
+    one.login()
+    one.run("sync", mounted.path, check=True, within=60)
+    assert sorted(bucket.list(one.account.prefix)) == [one.account.prefix + n for n in ("b", "before", "c")]
