@@ -331,7 +331,7 @@ extension VolumeState {
             return nil
         }
         // While somebody writes, what is sent is what was closed.
-        let closed = intent.kind == .put ? file.pendingClose : nil
+        let closed = intent.kind == .put && !options.faults.contains(.publishesUnclosed) ? file.pendingClose : nil
         if let closed {
             file.size = closed.size
             file.generation = closed.generation
@@ -364,7 +364,7 @@ extension VolumeState {
 
     /// S3 has the contents of `draft`.
     mutating func stored(_ inode: InodeNumber, _ intent: Intent, _ object: ObjectSummary, _ draft: Volume.Draft) {
-        setKnown(intent.place, object)
+        if !options.faults.contains(.keepsOldVersion) { setKnown(intent.place, object) }
         guard let file = tree[inode]?.file else { return }
         let keepsPages = file.pages == nil || file.pages == file.identity
         tree[inode]?.file?.location = object.version

@@ -53,6 +53,7 @@ public final class Volume: FileSystem {
                 "Some of the journal could not be read", metadata: ["rows": "\(recovery.unreadable)"])
         }
         let staged = recovery.openStaged(journal.staging, logger)
+        recovery.damage(options.faults)
         var restored = VolumeState(options: options, now: clock.wall())
         recovery.restore(to: &restored, staged)
         self.options = options
@@ -115,7 +116,7 @@ public final class Volume: FileSystem {
     }
 
     private func finish(_ outcome: Outcome) {
-        let isKept = !outcome.isJournalled || flushJournal()
+        let isKept = !outcome.isJournalled || options.faults.contains(.acknowledgesEarly) || flushJournal()
         // While the journal speaks of a staged file, that stays; the next start removes what is left over.
         if isKept { for staged in outcome.discarded { staged.discard() } }
         for action in outcome.actions { perform(action) }

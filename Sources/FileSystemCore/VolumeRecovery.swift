@@ -15,6 +15,12 @@ struct VolumeRecovery {
 
     init(root: KeyPrefix) { base = Base(root: root) }
 
+    mutating func loseNewestIntent() { if let id = intents.keys.max() { intents[id] = nil } }
+
+    mutating func loseNewestNode() {
+        if let inode = nodes.keys.max(by: { $0.value < $1.value }) { nodes[inode] = nil }
+    }
+
     // MARK: Rows
 
     /// Takes one row of the log; a later one replaces an earlier of the same name.
