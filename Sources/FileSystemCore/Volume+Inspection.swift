@@ -16,6 +16,8 @@ extension Volume {
         /// Where the clean bytes are.
         package let location: ObjectVersion?
         let staged: StagedFile?
+        /// Changed here, and nothing is queued that would tell S3.
+        package let isUnpublished: Bool
 
         /// True when something is staged and some of the bytes are still those at `location`.
         package var usesBase: Bool {
@@ -57,7 +59,8 @@ extension Volume {
                     found.append(
                         Shown(
                             inode: inode, path: path, isDirectory: node.isDirectory, size: node.file?.size ?? 0,
-                            location: node.file?.location, staged: node.file?.staged))
+                            location: node.file?.location, staged: node.file?.staged,
+                            isUnpublished: try isUnpublished(node, state)))
                     if node.isDirectory { waiting.append((inode, path)) }
                 }
             }
@@ -66,13 +69,18 @@ extension Volume {
         return found ?? []
     }
 
+    private func isUnpublished(_ node: Node, _ state: VolumeState) throws(Errno) -> Bool {
+        guard node.file?.isDirty == true else { return false }
+        return state.overlay.committer.intents(for: try state.tree.key(node.inode)).isEmpty
+    }
+
     /// A file that may have no name any more.
     package func shown(_ inode: InodeNumber) -> Shown? {
         try? look { state throws(Errno) in
             let node = try state.tree.node(inode)
             return Shown(
                 inode: inode, path: "", isDirectory: node.isDirectory, size: node.file?.size ?? 0,
-                location: node.file?.location, staged: node.file?.staged)
+                location: node.file?.location, staged: node.file?.staged, isUnpublished: false)
         }
     }
 

@@ -172,16 +172,25 @@ struct VolumeRecovery {
             file.staged = staged.file
             file.closed = staged.closed
             file.synced = staged.synced
-        } else if let closed = kept.closed, closed.staged == nil {
-            file.closed = SettledContents(generation: closed.generation, size: closed.size, staged: nil)
-        } else if kept.location == nil {
-            return nil
+        } else {
+            // What had nothing staged needs none: an empty file, or one whose bytes lie elsewhere on S3.
+            file.closed = kept.closed.flatMap(SettledContents.init(unstaged:))
+            file.synced = kept.synced.flatMap(SettledContents.init(unstaged:))
+            if file.closed == nil, file.synced == nil, kept.location == nil { return nil }
         }
         if let newest = file.synced ?? file.closed {
             file.size = newest.size
             file.generation = newest.generation
         }
         return row.linkTarget.map { .symbolicLink(file, target: $0) } ?? .file(file)
+    }
+}
+
+extension SettledContents {
+    /// Nil where something was staged.
+    fileprivate init?(unstaged row: NodeRow.Contents) {
+        guard row.staged == nil else { return nil }
+        self.init(generation: row.generation, size: row.size, staged: nil)
     }
 }
 

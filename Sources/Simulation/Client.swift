@@ -14,6 +14,8 @@ struct Client: Sendable {
     }
 
     let volume: Volume
+    /// Told what a call is about to replace or remove, once the call has seen it.
+    var seeing: @Sendable (InodeNumber) -> Void = { _ in }
 
     private static func split(_ path: String) -> (parent: String, name: FileName) {
         let parts = path.split(separator: "/", omittingEmptySubsequences: true)
@@ -66,6 +68,7 @@ struct Client: Sendable {
                 return try await at(path) { (there) async throws(Errno) in
                     if there.mode & 0o170000 == 0o040000 { throw mode == .exclusive ? .fileExists : .isDirectory }
                     if mode == .exclusive { throw .fileExists }
+                    if mode == .truncate { seeing(there.inode) }
                     let opened = try await volume.open(there.inode, flags: flags, Self.caller).value()
                     return Open(inode: there.inode, handle: opened.handle)
                 }
@@ -137,7 +140,10 @@ struct Client: Sendable {
         try await inParent(old) { (parent, name) async throws(Errno) in
             try await at(old) { (_) async throws(Errno) in
                 try await inParent(new) { (newParent, newName) async throws(Errno) in
-                    do throws(Errno) { _ = try await stat(new) } catch {
+                    do throws(Errno) {
+                        let there = try await stat(new)
+                        if !exchange { seeing(there.inode) }
+                    } catch {
                         if error != .noSuchFileOrDirectory { throw error }
                     }
                     try await volume.rename(parent, name, to: newParent, newName, exchange ? .exchange : .replace)
@@ -152,6 +158,7 @@ struct Client: Sendable {
             try await at(path) { (there) async throws(Errno) in
                 // As the kernel's own check.
                 if there.mode & 0o170000 == 0o040000 { throw .isDirectory }
+                seeing(there.inode)
                 try await volume.unlink(parent, name).value()
             }
         }

@@ -168,7 +168,8 @@ struct Model: Sendable {
     }
 
     /// What is wrong with what a crash has left. `stored`: what S3 holds; after a power cut the journal may be behind it.
-    func loss(_ view: View, power: Bool, stored: Set<[UInt8]>) -> String? {
+    func loss(_ view: View, power: Bool, stored: [String: [UInt8]]) -> String? {
+        let bodies = power ? Set(stored.values) : []
         var undecided: Set<String> = []
         for (path, file) in names {
             guard let file = files[file] else { continue }
@@ -176,14 +177,17 @@ struct Model: Sendable {
             let mayMiss = allowed.contains(nil)
             if mayMiss { undecided.insert(path) }
             guard let there = view.files[path] else {
-                let isStored = power && allowed.contains { $0.map(stored.contains) ?? false }
+                let isStored = power && allowed.contains { $0.map(bodies.contains) ?? false }
                 if mayMiss || isStored { continue }
                 return "\(path) is gone; it was \(Contents.name(allowed.last ?? nil))"
             }
             if mayMiss || allowed.contains(there) { continue }
             return "\(path) is \(Contents.name(there)), not \(allowed.map { Contents.name($0) })"
         }
-        let missing = directories.subtracting(view.directories)
+        let missing = directories.subtracting(view.directories).filter { path in
+            // What S3 has is found again by a listing.
+            !power || !stored.keys.contains { $0.hasPrefix(path + "/") }
+        }
         if !missing.isEmpty { return "directories \(missing.sorted()) are gone" }
         let extra = view.directories.subtracting(directories)
         if !extra.isEmpty { return "directories \(extra.sorted()) are back" }

@@ -15,7 +15,10 @@ public enum Run {
     ) -> (Scenario, Violation) {
         var (best, why) = (scenario, violation)
         best.steps = Array(scenario.steps.prefix(violation.step + 1))
-        if let found = Self.violation(best, bug) { why = found } else { best = scenario }
+        func fails(_ trial: Scenario) -> Violation? {
+            Self.violation(trial, bug).flatMap { $0.kind == violation.kind ? $0 : nil }
+        }
+        if let found = fails(best) { why = found } else { best = scenario }
         var length = max(best.steps.count / 2, 1)
         while true {
             var isShorter = false
@@ -23,7 +26,7 @@ public enum Run {
             while start < best.steps.count {
                 var trial = best
                 trial.steps.removeSubrange(start..<min(start + length, best.steps.count))
-                if let found = Self.violation(trial, bug) {
+                if let found = fails(trial) {
                     (best, why, isShorter) = (trial, found, true)
                 } else {
                     start += length

@@ -38,7 +38,7 @@ extension World {
     }
 
     private func matchModel(_ view: Model.View, _ power: Bool) throws {
-        let stored = Set(self.stored().values)
+        let stored = self.stored()
         var loss: String?
         for candidate in (power ? sinceSync : sinceChange).reversed() {
             guard let found = candidate.loss(view, power: power, stored: stored) else {
@@ -91,6 +91,11 @@ extension World {
         store.weather = weather
         for slot in slots.keys.sorted() { try take(.close(slot: slot)) }
         hasDiskTrouble = false
+        // What was synced and not closed before a crash is for nobody else until somebody closes it.
+        for shown in volume.shown() where !shown.isDirectory && shown.isUnpublished {
+            try take(.open(slot: 0, path: shown.path, .write))
+            try take(.close(slot: 0))
+        }
         // What other devices and lost requests have under way arrives.
         executor.advance(by: .seconds(100))
         try empty()

@@ -23,9 +23,8 @@ extension World {
         case .read(let path): try read(path)
         case .rename(let old, let new, let exchange): try rename(old, new, exchange)
         case .unlink(let path):
-            let old = seen(path)
-            try change({ () async throws(Errno) in try await client.unlink(path) }, releasing: [old]) {
-                model throws(Errno) in try model.unlink(path)
+            try change({ () async throws(Errno) in try await client.unlink(path) }) { model throws(Errno) in
+                try model.unlink(path)
             }
         case .makeDirectory(let path):
             try change({ () async throws(Errno) in try await client.makeDirectory(path) }) { model throws(Errno) in
@@ -110,22 +109,18 @@ extension World {
         }
     }
 
-    /// What the view shows at a path now: who changes it has seen that.
-    private func seen(_ path: String) -> [UInt8]? {
-        volume.shown().first { $0.path == path && !$0.isDirectory }.flatMap { contents($0) }
-    }
-
     /// A change of names.
     private func change(
-        _ body: @escaping @Sendable () async throws(Errno) -> Void, releasing: [[UInt8]?] = [],
-        _ expected: (inout Model) throws(Errno) -> Void, line: Int = #line
+        _ body: @escaping @Sendable () async throws(Errno) -> Void,
+        _ expected: (inout Model) throws(Errno) -> Void
     ) throws {
+        seen.take()
         let outcome = try perform(body)
         var after = model
         let wanted: Result<Void, Errno>
         do throws(Errno) { wanted = .success(try expected(&after)) } catch { wanted = .failure(error) }
         let fit = try fit(outcome, wanted, "the call")
-        if fit != .refused { for contents in releasing { ledger.release(contents) } }
+        if fit != .refused { for contents in seen.take() { ledger.release(contents) } }
         try settle(fit, after)
     }
 
@@ -156,7 +151,7 @@ extension World {
         if slots[number] != nil { try close(number) }
         if disk.isDead { return }
         let client = client
-        let old = mode == .truncate ? seen(path) : nil
+        seen.take()
         let outcome = try perform { () async throws(Errno) in try await client.open(path, mode) }
         var after = model
         let wanted: Result<Int, Errno>
@@ -168,7 +163,7 @@ extension World {
         var slot = Slot(open: open, file: 0, mayWrite: mode != .read, isAppending: mode == .append)
         if case .success(let file) = wanted { slot.file = file }
         slots[number] = slot
-        if closed[open.inode] == nil { closed[open.inode] = old ?? contents(open.inode) }
+        if closed[open.inode] == nil { closed[open.inode] = seen.take().last ?? contents(open.inode) }
         sinceChange = sinceChange.isEmpty ? [after] : Array(sinceChange.dropLast()) + [after]
         sinceSync.append(after)
     }
@@ -298,10 +293,9 @@ extension World {
     private func rename(_ old: String, _ new: String, _ exchange: Bool) throws {
         if disk.isDead { return }
         let client = client
-        let replaced = exchange || old == new ? nil : seen(new)
-        try change(
-            { () async throws(Errno) in try await client.rename(old, new, exchange: exchange) }, releasing: [replaced]
-        ) { model throws(Errno) in try model.rename(old, new, exchange: exchange) }
+        try change({ () async throws(Errno) in try await client.rename(old, new, exchange: exchange) }) {
+            model throws(Errno) in try model.rename(old, new, exchange: exchange)
+        }
     }
 
     private func list(_ path: String) throws {

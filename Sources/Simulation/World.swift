@@ -3,6 +3,7 @@ import FileSystemCore
 import Journal
 import Logging
 import ObjectStore
+import Synchronization
 import SystemPackage
 
 /// What is wrong in a run.
@@ -11,6 +12,11 @@ public struct Violation: Error, Sendable, CustomStringConvertible {
     public var step: Int
     public var text: String
     public var description: String { "step \(step): \(text)" }
+
+    /// What two failures have in common that are the same but for names and numbers.
+    var kind: [Substring] {
+        text.split { !$0.isLetter }.filter { $0.count > 2 && !["txt", "tmp"].contains($0) }
+    }
 }
 
 /// One run: a volume on a simulated disk, store and clock, the programs that use it, what goes wrong, and what must hold.
@@ -25,8 +31,23 @@ public final class World {
         var file: Int
         var mayWrite: Bool
         var isAppending: Bool
-        /// What it held when it was opened.
-        var old: [UInt8]?
+    }
+
+    final class Seen: Sendable {
+        private let contents = Mutex<[[UInt8]]>([])
+
+        func note(_ inode: InodeNumber, _ volume: Volume, _ server: Server) {
+            let seen = volume.shown(inode).flatMap { $0.contents { server.bytes($0) } }
+            if let seen { contents.withLock { $0.append(seen) } }
+        }
+
+        @discardableResult
+        func take() -> [[UInt8]] {
+            contents.withLock { contents in
+                defer { contents = [] }
+                return contents
+            }
+        }
     }
 
     static let prefix = "s/"
@@ -40,7 +61,11 @@ public final class World {
     var process: SimulatedProcess
     var store: SimulatedObjectStore
     var volume: Volume
-    var client: Client { Client(volume: volume) }
+    var client: Client {
+        Client(volume: volume, seeing: { [volume, server, seen] in seen.note($0, volume, server) })
+    }
+    /// What the call under way is about to replace.
+    let seen = Seen()
 
     var model = Model()
     var ledger = Ledger()
