@@ -120,7 +120,12 @@ extension World {
         let wanted: Result<Void, Errno>
         do throws(Errno) { wanted = .success(try expected(&after)) } catch { wanted = .failure(error) }
         let fit = try fit(outcome, wanted, "the call")
-        if fit != .refused { for contents in seen.take() { ledger.release(contents) } }
+        if fit != .refused { 
+            for (inode, contents) in seen.take() {
+                ledger.release(contents)
+                ledger.release(closed[inode])
+            }
+        }
         try settle(fit, after)
     }
 
@@ -163,7 +168,7 @@ extension World {
         var slot = Slot(open: open, file: 0, mayWrite: mode != .read, isAppending: mode == .append)
         if case .success(let file) = wanted { slot.file = file }
         slots[number] = slot
-        if closed[open.inode] == nil { closed[open.inode] = seen.take().last ?? contents(open.inode) }
+        if closed[open.inode] == nil { closed[open.inode] = seen.take().last?.contents ?? contents(open.inode) }
         sinceChange = sinceChange.isEmpty ? [after] : Array(sinceChange.dropLast()) + [after]
         sinceSync.append(after)
     }
@@ -200,6 +205,8 @@ extension World {
         let outcome = try perform { () async throws(Errno) in try await client.fsync(slot.open) }
         var after = model
         after.files[slot.file]?.settle(isSynced: true)
+        // A crash may leave these contents in the place of those that were closed before.
+        if slot.mayWrite { ledger.release(closed[slot.open.inode]) }
         switch try fit(outcome, Result<Void, Errno>.success(()), "fsync") {
         case .done:
             model = after

@@ -34,15 +34,15 @@ public final class World {
     }
 
     final class Seen: Sendable {
-        private let contents = Mutex<[[UInt8]]>([])
+        private let contents = Mutex<[(InodeNumber, [UInt8])]>([])
 
         func note(_ inode: InodeNumber, _ volume: Volume, _ server: Server) {
             let seen = volume.shown(inode).flatMap { $0.contents { server.bytes($0) } }
-            if let seen { contents.withLock { $0.append(seen) } }
+            if let seen { contents.withLock { $0.append((inode, seen)) } }
         }
 
         @discardableResult
-        func take() -> [[UInt8]] {
+        func take() -> [(inode: InodeNumber, contents: [UInt8])] {
             contents.withLock { contents in
                 defer { contents = [] }
                 return contents
