@@ -13,6 +13,11 @@ extension Volume {
         do throws(ObjectStoreError) {
             do throws(ObjectStoreError) {
                 if isDown { throw Self.down }
+                // A journal that still names the old place of the bytes must not outlive them. What only adds goes on, since
+                // that is what makes room on a full disk.
+                if intent.kind == .delete, isJournalBehind {
+                    throw ObjectStoreError(.unavailable, "\(intent.key) stays until the journal can be written")
+                }
                 try await run(intent)
                 result = .done
             } catch {

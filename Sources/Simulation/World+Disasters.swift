@@ -17,8 +17,7 @@ extension World {
         disk.faults = SimulatedDisk.Faults()
         hasDiskTrouble = false
         isPowerCut = false
-        store.disconnect()
-        process.end()
+        end()
         executor.settle()
         // What was on its way to the server arrives; in runs with other devices also after the next mount.
         executor.advance(by: .seconds(scenario.isShared ? 0.05 : 25))
@@ -37,9 +36,15 @@ extension World {
         volume.start()
     }
 
+    /// The process does nothing any more.
+    func end() {
+        store.disconnect()
+        process.end()
+    }
+
     private func matchModel(_ view: Model.View, _ power: Bool) throws {
         let stored = self.stored()
-        var loss: String?
+        var losses: [String] = []
         for candidate in (power ? sinceSync : sinceChange).reversed() {
             guard let found = candidate.loss(view, power: power, stored: stored) else {
                 model = candidate
@@ -48,9 +53,9 @@ extension World {
                 if power { isExact = false }
                 return
             }
-            if loss == nil { loss = found }
+            if !losses.contains(found) { losses.append(found) }
         }
-        throw Broken(text: "after a \(power ? "power cut" : "kill") \(loss ?? "")")
+        throw Broken(text: "after a \(power ? "power cut" : "kill") \(losses.joined(separator: "; or "))")
     }
 
     /// The rows on the disk are those that the state asks for.
@@ -91,13 +96,15 @@ extension World {
         store.weather = weather
         for slot in slots.keys.sorted() { try take(.close(slot: slot)) }
         hasDiskTrouble = false
-        // What was synced and not closed before a crash is for nobody else until somebody closes it.
+        // What other devices and lost requests have under way arrives.
+        executor.advance(by: .seconds(100))
+        try empty()
+        // What was synced and not closed before a crash, or could not be closed, is for nobody else until somebody
+        // closes it.
         for shown in volume.shown() where !shown.isDirectory && shown.isUnpublished {
             try take(.open(slot: 0, path: shown.path, .write))
             try take(.close(slot: 0))
         }
-        // What other devices and lost requests have under way arrives.
-        executor.advance(by: .seconds(100))
         try empty()
         executor.advance(by: .seconds(10))
         let client = client
@@ -117,7 +124,12 @@ extension World {
         for _ in 0..<20 {
             volume.hurry(retryFailed: true)
             executor.advance(by: .seconds(30))
-            if volume.report().changes.isEmpty { return }
+            let changes = volume.report().changes
+            if changes.isEmpty { return }
+            // What was built on bytes that another device has replaced since cannot be stored: a person gives it up.
+            for change in changes where change.failure?.code == .sourceChanged && scenario.isShared {
+                try take(.unlink(path: change.path))
+            }
         }
         let left = volume.report().changes.map { "\($0.path): \($0.failure.map { "\($0)" } ?? "no failure")" }
         throw Broken(text: "the queue does not empty: \(left)")

@@ -165,10 +165,11 @@ extension World {
         if fit == .unsure { return try settle(fit, after) }
         guard fit == .done, case .success(let open) = outcome else { return }
         model = after
+        let seen = seen.take().last?.contents
         var slot = Slot(open: open, file: 0, mayWrite: mode != .read, isAppending: mode == .append)
         if case .success(let file) = wanted { slot.file = file }
+        if !slots.values.contains(where: { $0.open.inode == open.inode }) { closed[open.inode] = seen ?? contents(open.inode) }
         slots[number] = slot
-        if closed[open.inode] == nil { closed[open.inode] = seen.take().last?.contents ?? contents(open.inode) }
         sinceChange = sinceChange.isEmpty ? [after] : Array(sinceChange.dropLast()) + [after]
         sinceSync.append(after)
     }

@@ -121,7 +121,7 @@ public final class World {
         store.weather = weather
         let volume = try Volume(
             options: options, store: store, cache: nil, journal: "/journal", key: nil,
-            disk: BuggyDisk(disk: disk, bug: bug), clock: process.clock, writers: NoOtherWriter(),
+            disk: BuggyDisk(disk: disk, bug: bug, ending: { store.disconnect() }), clock: process.clock, writers: NoOtherWriter(),
             logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
         return (store, volume)
     }
