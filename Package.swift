@@ -65,7 +65,7 @@ let package = Package(
             "FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Sealing", "Disk", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
         // What the layers above stand on in the simulator: one thread, its own time, a store and a disk that fail.
-        layer("Simulation", ["FileSystemCore", "ObjectStore", "Disk", "Bytes", heap]),
+        layer("Simulation", ["FileSystemCore", "Journal", "ObjectStore", "Disk", "Bytes", heap, log, system]),
         // Layer 4: one mount.
         layer(
             "MountRuntime",
@@ -78,6 +78,9 @@ let package = Package(
             name: "cognitofs",
             dependencies: ["MountRuntime", "Cognito", "HTTPTransport", "Settings", "Bytes", arguments, log, system],
             swiftSettings: strict),
+
+        // Runs seeds of the simulator; not part of the product.
+        .executableTarget(name: "simulate", dependencies: ["Simulation"], swiftSettings: strict),
 
         // What tests of several layers use.
         .target(name: "TestSupport", dependencies: ["Disk", system], path: "Tests/TestSupport", swiftSettings: strict),

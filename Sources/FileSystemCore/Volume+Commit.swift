@@ -13,6 +13,11 @@ extension Volume {
         do throws(ObjectStoreError) {
             do throws(ObjectStoreError) {
                 if isDown { throw Self.down }
+                // A journal that still names the old place of the bytes must not outlive them. What only adds goes on, since
+                // that is what makes room on a full disk.
+                if intent.kind == .delete, isJournalBehind {
+                    throw ObjectStoreError(.unavailable, "\(intent.key) stays until the journal can be written")
+                }
                 try await run(intent)
                 result = .done
             } catch {
@@ -352,7 +357,7 @@ extension VolumeState {
             return nil
         }
         // While somebody writes, what is sent is what was closed.
-        let closed = intent.kind == .put ? file.pendingClose : nil
+        let closed = intent.kind == .put && !options.faults.contains(.publishesUnclosed) ? file.pendingClose : nil
         if let closed {
             file.size = closed.size
             file.generation = closed.generation
@@ -385,7 +390,7 @@ extension VolumeState {
 
     /// S3 has the contents of `draft`.
     mutating func stored(_ inode: InodeNumber, _ intent: Intent, _ object: ObjectSummary, _ draft: Volume.Draft) {
-        setKnown(intent.place, object)
+        if !options.faults.contains(.keepsOldVersion) { setKnown(intent.place, object) }
         guard let file = tree[inode]?.file else { return }
         let keepsPages = file.pages == nil || file.pages == file.identity
         tree[inode]?.file?.location = object.version

@@ -19,12 +19,13 @@ extension Volume {
             defer { discards.isRunning = true }
             return !discards.isRunning
         }
-        if isFirst { Task(executorPreference: clock.executor) { self.removeDiscarded() } }
+        if isFirst { Task(executorPreference: clock.executor) { await self.removeDiscarded() } }
     }
 
-    /// One sync of the journal is for all that came in meanwhile.
-    private func removeDiscarded() {
+    /// One sync of the journal is for all that came in meanwhile; the pause lets more come.
+    private func removeDiscarded() async {
         while true {
+            guard (try? await clock.sleep(.milliseconds(500))) != nil else { return }
             let batch = discards.withLock { discards in
                 defer { discards.waiting = [] }
                 discards.isRunning = !discards.waiting.isEmpty

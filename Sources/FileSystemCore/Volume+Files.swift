@@ -103,8 +103,10 @@ extension Volume {
         do throws(Errno) {
             let opener = try look { state throws(Errno) -> Int32? in
                 guard let open = state.handles[handle] else { throw .badFileDescriptor }
-                guard open.mayWrite || state.tree[inode]?.file?.location == nil else { return nil }
-                return state.tree[inode]?.file?.isDirty == true ? open.pid : nil
+                guard let file = state.tree[inode]?.file, file.isDirty else { return nil }
+                // A reader closes a new file for everybody to see only where nobody is writing it.
+                guard open.mayWrite || (file.location == nil && file.writerCount == 0) else { return nil }
+                return open.pid
             }
             guard let opener, !writers.hasWriter(inode, among: [caller.pid, opener]) else { return .ready(()) }
             return publish(inode)

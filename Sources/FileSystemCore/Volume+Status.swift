@@ -24,6 +24,8 @@ extension Volume {
             public var isStuck = false
             /// Why S3 refused it for good; nil for what only waits.
             public var failure: String?
+            /// It changes a part of a version that another device has replaced: no trying again brings that back.
+            public var isSourceChanged = false
         }
 
         public var changes: [Change]
@@ -124,7 +126,8 @@ extension VolumeState {
             path: relativePath(item.intent.key), kind: .init(item.intent.kind),
             sent: carriesBytes ? file?.streaming?.bytesSent ?? 0 : 0, total: carriesBytes ? file?.size ?? 0 : 0,
             isRunning: item.isRunning, isHeld: item.isHeld,
-            failure: item.failure.flatMap { $0.isRefusal ? $0.message : nil })
+            failure: item.failure.flatMap { $0.isRefusal ? $0.message : nil },
+            isSourceChanged: item.failure?.code == .sourceChanged)
     }
 
     /// A key as a path below the mount point.

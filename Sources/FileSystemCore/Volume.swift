@@ -60,6 +60,7 @@ public final class Volume: FileSystem {
         } catch {
             throw JournalUnavailable(path: directory, reason: .disk(error))
         }
+        recovery.damage(options.faults)
         var restored = VolumeState(options: options, now: clock.wall())
         let uploads = recovery.uploads
         recovery.restore(to: &restored, staged)
@@ -145,7 +146,7 @@ public final class Volume: FileSystem {
     }
 
     private func finish(_ outcome: Outcome) {
-        if outcome.isJournalled { _ = flushJournal() }
+        if outcome.isJournalled, !options.faults.contains(.acknowledgesEarly) { _ = flushJournal() }
         discard(outcome.discarded)
         for action in outcome.actions { perform(action) }
         tell(outcome.notices)
@@ -157,8 +158,15 @@ public final class Volume: FileSystem {
         while update({ $0.queueMoves(limit: 100, now: clock.monotonic()) }) { await Task.yield() }
     }
 
-    /// Brings the journal to the kernel. False when the disk refuses it; what was refused is tried again with the next.
+    /// Brings the journal to the kernel, and makes it short again where that is worth it. False when the disk refuses it;
+    /// what was refused is tried again with the next.
     private func flushJournal() -> Bool {
+        guard flushRows() else { return false }
+        if journal.rows.isWorthRewriting { rewriteJournal() }
+        return true
+    }
+
+    private func flushRows() -> Bool {
         do throws(Errno) {
             try journal.rows.flush()
             let former = journalFailure.withLock { failure in
@@ -166,7 +174,6 @@ public final class Volume: FileSystem {
                 return failure
             }
             if former != nil { logger.notice("Changes can be kept on this disk again") }
-            if journal.rows.isWorthRewriting { rewriteJournal() }
             return true
         } catch {
             let isNew = journalFailure.withLock { failure in
@@ -185,7 +192,9 @@ public final class Volume: FileSystem {
     var journalTrouble: Errno? { journalFailure.withLock { $0 } }
 
     func rewriteJournal() {
-        update { state in
+        // Not by `update`: a rewrite that fails must not lead to the next one at once.
+        state.withLock { state in
+            journal.rows.enqueue(state.takeRows())
             // The base may be large: a copy costs nothing until one of the two changes, and is read outside the lock.
             let (base, overlay) = (state.base, state.overlayRows())
             journal.rows.enqueueRewrite {
@@ -194,8 +203,11 @@ public final class Volume: FileSystem {
                 return rows
             }
         }
-        _ = flushJournal()
+        _ = flushRows()
     }
+
+    /// True while the journal does not have all that it should: what cannot be taken back is not to be done then.
+    var isJournalBehind: Bool { journalFailure.withLock { $0 } != nil && !flushJournal() }
 
     /// Throws while the journal cannot take changes: nothing more is promised then.
     func checkJournal() throws(Errno) {

@@ -30,6 +30,9 @@ public struct VolumeOptions: Sendable {
     public var quietTime: Duration = .seconds(1)
     /// In the names of conflict files.
     public var hostName = "localhost"
+    /// Bugs on purpose, none by default, so that the simulator can show that it finds them. Nothing outside this package
+    /// can set it.
+    package var faults: Set<DeliberateFault> = []
 
     public init(prefix: KeyPrefix, uid: UInt32, gid: UInt32) {
         self.prefix = prefix

@@ -18,6 +18,12 @@ struct VolumeRecovery {
 
     init(root: KeyPrefix) { base = Base(root: root) }
 
+    mutating func loseNewestIntent() { if let id = intents.keys.max() { intents[id] = nil } }
+
+    mutating func loseNewestNode() {
+        if let inode = nodes.keys.max(by: { $0.value < $1.value }) { nodes[inode] = nil }
+    }
+
     // MARK: Rows
 
     /// Takes one row of the log; a later one replaces an earlier of the same name.
@@ -187,16 +193,25 @@ struct VolumeRecovery {
             file.staged = staged.file
             file.closed = staged.closed
             file.synced = staged.synced
-        } else if let closed = kept.closed, closed.staged == nil {
-            file.closed = SettledContents(generation: closed.generation, size: closed.size, staged: nil)
-        } else if kept.location == nil {
-            return nil
+        } else {
+            // What had nothing staged needs none: an empty file, or one whose bytes lie elsewhere on S3.
+            file.closed = kept.closed.flatMap(SettledContents.init(unstaged:))
+            file.synced = kept.synced.flatMap(SettledContents.init(unstaged:))
+            if file.closed == nil, file.synced == nil, kept.location == nil { return nil }
         }
         if let newest = file.synced ?? file.closed {
             file.size = newest.size
             file.generation = newest.generation
         }
         return row.linkTarget.map { .symbolicLink(file, target: $0) } ?? .file(file)
+    }
+}
+
+extension SettledContents {
+    /// Nil where something was staged.
+    fileprivate init?(unstaged row: NodeRow.Contents) {
+        guard row.staged == nil else { return nil }
+        self.init(generation: row.generation, size: row.size, staged: nil)
     }
 }
 

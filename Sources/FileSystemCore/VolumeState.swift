@@ -80,6 +80,7 @@ struct VolumeState: Sendable {
 
     /// A write is about to be sent, or has ended without an answer.
     mutating func remember(_ attempt: Attempt, at key: ObjectKey) {
+        if options.faults.contains(.forgetsAttempts) { return }
         unanswered[key, default: []].append(attempt)
         if (unanswered[key]?.count ?? 0) > Attempt.limit { unanswered[key]?.removeFirst() }
         changedAttempts.insert(key)

@@ -21,6 +21,13 @@ public struct RowBatch: Sendable {
 
     public mutating func append(_ other: RowBatch) { writer.append(other.writer) }
 
+    /// Its rows by name; removed ones are left out.
+    package var rows: [[UInt8]: [UInt8]] {
+        var rows: [[UInt8]: [UInt8]] = [:]
+        _ = Self.read(writer.bytes[...]) { name, value in rows[Array(name)] = value.map { Array($0) } }
+        return rows
+    }
+
     /// Calls `body` with each row of a batch; the value is nil for one that is removed. False when the bytes are no batch.
     static func read(
         _ bytes: ArraySlice<UInt8>, _ body: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void

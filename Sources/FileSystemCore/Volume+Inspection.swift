@@ -1,0 +1,98 @@
+import Glibc
+import Journal
+import ObjectStore
+import SystemPackage
+
+/// What the simulator looks at: the view as it is, without a question to S3, and what the journal ought to hold.
+extension Volume {
+    /// One name of the view.
+    package struct Shown: Sendable {
+        package let inode: InodeNumber
+        /// Below the root, without a slash at either end.
+        package let path: String
+        package let isDirectory: Bool
+        /// Bytes; 0 for a directory.
+        package let size: Int64
+        /// Where the clean bytes are.
+        package let location: ObjectVersion?
+        let staged: StagedFile?
+        /// Changed here, and nothing is queued that would tell S3.
+        package let isUnpublished: Bool
+
+        /// True when something is staged and some of the bytes are still those at `location`.
+        package var usesBase: Bool {
+            staged?.extents(0..<size).contains { if case .base = $0 { true } else { false } } ?? false
+        }
+
+        /// The bytes that a reader would see; nil when some of them are nowhere. `object` gives a version's bytes.
+        package func contents(_ object: (ObjectVersion) -> [UInt8]?) -> [UInt8]? {
+            guard let staged else { return location.map(object) ?? [UInt8](repeating: 0, count: Int(size)) }
+            var bytes = [UInt8](repeating: 0, count: Int(size))
+            for extent in staged.extents(0..<size) {
+                switch extent {
+                case .zeros: continue
+                case .staged(let range):
+                    let isRead = bytes.withUnsafeMutableBytes { bytes in
+                        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[Int(range.lowerBound)..<Int(range.upperBound)])
+                        return (try? staged.read(range, into: part)) != nil
+                    }
+                    if !isRead { return nil }
+                case .base(let range):
+                    let (low, high) = (Int(range.lowerBound), Int(range.upperBound))
+                    guard let base = location.flatMap(object), base.count >= high else { return nil }
+                    bytes.replaceSubrange(low..<high, with: base[low..<high])
+                }
+            }
+            return bytes
+        }
+    }
+
+    /// Everything that has a name, in no order.
+    package func shown() -> [Shown] {
+        let found = try? look { state throws(Errno) in
+            var found: [Shown] = []
+            var waiting = [(InodeNumber.root, "")]
+            while let (parent, path) = waiting.popLast() {
+                for (name, inode) in state.tree[parent]?.directory?.children ?? [:] {
+                    guard let node = state.tree[inode] else { continue }
+                    let path = path.isEmpty ? "\(name)" : "\(path)/\(name)"
+                    found.append(
+                        Shown(
+                            inode: inode, path: path, isDirectory: node.isDirectory, size: node.file?.size ?? 0,
+                            location: node.file?.location, staged: node.file?.staged,
+                            isUnpublished: try isUnpublished(node, state)))
+                    if node.isDirectory { waiting.append((inode, path)) }
+                }
+            }
+            return found
+        }
+        return found ?? []
+    }
+
+    private func isUnpublished(_ node: Node, _ state: VolumeState) throws(Errno) -> Bool {
+        guard node.file?.isDirty == true else { return false }
+        return state.overlay.committer.intents(for: try state.tree.key(node.inode)).isEmpty
+    }
+
+    /// A file that may have no name any more.
+    package func shown(_ inode: InodeNumber) -> Shown? {
+        try? look { state throws(Errno) in
+            let node = try state.tree.node(inode)
+            return Shown(
+                inode: inode, path: "", isDirectory: node.isDirectory, size: node.file?.size ?? 0,
+                location: node.file?.location, staged: node.file?.staged, isUnpublished: false)
+        }
+    }
+
+    /// The rows that the journal ought to hold now, worked out from the state alone. What it holds besides may only be
+    /// directories of which a recovery finds nothing else.
+    package func expectedRows() -> RowBatch {
+        let rows = try? look { state throws(Errno) in
+            var copy = state
+            var rows = copy.base.allRows()
+            rows.append(copy.overlayRows())
+            return rows
+        }
+        return rows ?? RowBatch()
+    }
+}

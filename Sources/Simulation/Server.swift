@@ -1,0 +1,126 @@
+import Bytes
+import ObjectStore
+import Synchronization
+
+/// The bucket of a run: it notes what is published, and has the bug of the run.
+final class Server: ObjectStore {
+    let bucket: InMemoryObjectStore
+    private let bug: DeliberateBug?
+    /// What may be stored, and what was stored without leave. Held for a moment only.
+    private let state = Mutex((allowed: Set<[UInt8]>(), violations: [String]()))
+
+    init(_ bucket: InMemoryObjectStore, _ bug: DeliberateBug?) {
+        self.bucket = bucket
+        self.bug = bug
+        allow([])
+    }
+
+    /// Somebody has closed a file with these contents, or another device has written them.
+    func allow(_ contents: [UInt8]) { state.withLock { _ = $0.allowed.insert(contents) } }
+
+    func takeViolations() -> [String] {
+        state.withLock { state in
+            defer { state.violations = [] }
+            return state.violations
+        }
+    }
+
+    func bytes(_ version: ObjectVersion) -> [UInt8]? {
+        bucket.object(version.key).flatMap { $0.eTag == version.eTag ? $0.bytes : nil }
+    }
+
+    func list(_ request: ListRequest, _ context: RequestContext) async throws(ObjectStoreError) -> ListPage {
+        var page = try await bucket.list(request, context)
+        if bug == .listingEndsEarly, page.objects.count > 1 { page.objects.removeLast() }
+        return page
+    }
+
+    func head(_ key: ObjectKey, _ context: RequestContext) async throws(ObjectStoreError) -> ObjectDetails {
+        try await bucket.head(key, context)
+    }
+
+    func get(
+        _ version: ObjectVersion, range: Range<Int64>, into buffer: ByteBuffer, _ context: RequestContext,
+        progress: @escaping @Sendable (Int) -> Void
+    ) async throws(ObjectStoreError) -> Int {
+        var version = version
+        if bug == .anyVersionRead, let there = bucket.object(version.key), there.bytes.count >= range.upperBound {
+            version = ObjectVersion(key: version.key, eTag: there.eTag)
+        }
+        return try await bucket.get(version, range: range, into: buffer, context, progress: progress)
+    }
+
+    func put(
+        _ key: ObjectKey, _ body: ByteSlice, _ attributes: ObjectAttributes, _ precondition: Precondition,
+        _ context: RequestContext
+    ) async throws(ObjectStoreError) -> ETag {
+        let bytes = body.withBytes { Array($0) }
+        state.withLock { state in
+            if !state.allowed.contains(bytes), state.violations.count < 10 {
+                state.violations.append("published at \(key) what nobody has closed: \(Contents.name(bytes))")
+            }
+        }
+        do throws(ObjectStoreError) {
+            let wanted = bug == .putUnconditionally ? Precondition.none : precondition
+            return try await bucket.put(key, body, attributes, wanted, context)
+        } catch {
+            guard bug == .conflictTakenForSuccess, error.code == .preconditionFailed,
+                let there = bucket.object(key)
+            else { throw error }
+            return there.eTag
+        }
+    }
+
+    func copy(
+        _ source: ObjectVersion, size: Int64, to key: ObjectKey, _ attributes: ObjectAttributes?,
+        _ precondition: Precondition, _ context: RequestContext
+    ) async throws(ObjectStoreError) -> ETag {
+        if bug == .deleteBeforeCopy, source.key != key { bucket.foreignDelete(source.key) }
+        let wanted = bug == .copyUnconditionally ? Precondition.none : precondition
+        return try await bucket.copy(source, size: size, to: key, attributes, wanted, context)
+    }
+
+    func delete(
+        _ key: ObjectKey, _ precondition: Precondition, _ context: RequestContext
+    ) async throws(ObjectStoreError) {
+        try await bucket.delete(key, bug == .deleteUnconditionally ? .none : precondition, context)
+    }
+
+    func createUpload(
+        _ key: ObjectKey, _ attributes: ObjectAttributes, _ context: RequestContext
+    ) async throws(ObjectStoreError) -> Upload { try await bucket.createUpload(key, attributes, context) }
+
+    func uploadPart(
+        _ upload: Upload, _ number: PartNumber, _ body: ByteSlice, _ context: RequestContext
+    ) async throws(ObjectStoreError) -> UploadedPart {
+        try await bucket.uploadPart(upload, number, body, context)
+    }
+
+    func copyPart(
+        _ upload: Upload, _ number: PartNumber, from source: ObjectVersion, range: Range<Int64>,
+        _ context: RequestContext
+    ) async throws(ObjectStoreError) -> UploadedPart {
+        try await bucket.copyPart(upload, number, from: source, range: range, context)
+    }
+
+    func completeUpload(
+        _ upload: Upload, _ parts: [UploadedPart], _ precondition: Precondition, _ context: RequestContext
+    ) async throws(ObjectStoreError) -> ETag {
+        try await bucket.completeUpload(upload, parts, precondition, context)
+    }
+
+    func abortUpload(_ upload: Upload, _ context: RequestContext) async { await bucket.abortUpload(upload, context) }
+}
+
+/// Bytes that are like no others, and how they are told to a person.
+enum Contents {
+    static func make(_ token: Int, count: Int) -> [UInt8] {
+        let unit = Array("<\(token)>".utf8)
+        return (0..<max(count, unit.count)).map { unit[$0 % unit.count] }
+    }
+
+    static func name(_ bytes: [UInt8]?) -> String {
+        guard let bytes else { return "nothing" }
+        return "'\(String(decoding: bytes.prefix(24), as: UTF8.self))' (\(bytes.count) bytes)"
+    }
+}

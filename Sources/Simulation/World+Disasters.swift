@@ -1,0 +1,173 @@
+import Disk
+import FileSystemCore
+import Journal
+import Logging
+import ObjectStore
+import SystemPackage
+
+/// Crashes and recoveries.
+extension World {
+    /// The process is killed, or the power goes; then the next process mounts.
+    func crash(power: Bool) throws {
+        let wasHalted = disk.isDead || hasDiskTrouble
+        let expected = power || wasHalted ? nil : volume.expectedRows().rows
+        slots = [:]
+        closed = [:]
+        disk = disk.crash(power: power)
+        disk.faults = SimulatedDisk.Faults()
+        hasDiskTrouble = false
+        isPowerCut = false
+        end()
+        executor.settle()
+        // What was on its way to the server arrives; in runs with other devices also after the next mount.
+        executor.advance(by: .seconds(scenario.isShared ? 0.05 : 25))
+        if let expected { try checkRows(expected) }
+        process = SimulatedProcess(executor)
+        do {
+            (store, volume) = try Self.mount(scenario, bug, executor, server, disk, process, weather)
+        } catch {
+            throw Broken(text: "the volume does not mount: \(error)")
+        }
+        let view = view()
+        if power { ledger.powerCut(Set(stored().values).union(view.files.values.compactMap { $0 })) }
+        try checkLedger(view, power ? "after a power cut" : "after a kill")
+        if isExact { try matchModel(view, power) }
+        restartModel()
+        volume.start()
+    }
+
+    /// The process does nothing any more.
+    func end() {
+        store.disconnect()
+        process.end()
+    }
+
+    private func matchModel(_ view: Model.View, _ power: Bool) throws {
+        let stored = self.stored()
+        var losses: [String] = []
+        for candidate in (power ? sinceSync : sinceChange).reversed() {
+            guard let found = candidate.loss(view, power: power, stored: stored) else {
+                model = candidate
+                model.adopt(view, power: power)
+                // S3 may be ahead of what the journal knows.
+                if power { isExact = false }
+                return
+            }
+            if !losses.contains(found) { losses.append(found) }
+        }
+        throw Broken(text: "after a \(power ? "power cut" : "kill") \(losses.joined(separator: "; or "))")
+    }
+
+    /// The rows on the disk are those that the state asks for.
+    private func checkRows(_ expected: [[UInt8]: [UInt8]]) throws {
+        var found: [[UInt8]: [UInt8]] = [:]
+        do {
+            _ = try SpaceJournal(
+                directory: "/journal", key: nil, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() }, disk: disk
+            ) { name, value in found[Array(name)] = value.map { Array($0) } }
+        } catch {
+            throw Broken(text: "the journal does not open: \(error)")
+        }
+        for (name, value) in expected where found[name] != value {
+            throw Broken(text: "the journal's row \(Self.text(name)) is \(found[name] == nil ? "missing" : "not the state's")")
+        }
+        for name in found.keys where expected[name] == nil && name.first != UInt8(ascii: "n") {
+            throw Broken(text: "the journal has a row \(Self.text(name)) that the state does not ask for")
+        }
+    }
+
+    private static func text(_ name: [UInt8]) -> String {
+        let isNumber = [UInt8(ascii: "n"), UInt8(ascii: "i")].contains(name.first)
+        let rest = isNumber ? "\(name.dropFirst().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })" : String(decoding: name.dropFirst(), as: UTF8.self)
+        return String(decoding: name.prefix(1), as: UTF8.self) + " " + rest
+    }
+
+    // MARK: Calm
+
+    /// Everything is healed and all files are closed; then S3 must come to hold what the view shows, and nobody may ask
+    /// for anything any more.
+    func calm() throws {
+        if disk.isDead { try crash(power: isPowerCut) }
+        disk.halt(after: nil)
+        isPowerCut = false
+        disk.faults = SimulatedDisk.Faults()
+        weather = Self.weather(.fair, scenario.isShared)
+        weather.slow = 0
+        store.weather = weather
+        for slot in slots.keys.sorted() { try take(.close(slot: slot)) }
+        hasDiskTrouble = false
+        // What other devices and lost requests have under way arrives.
+        executor.advance(by: .seconds(100))
+        try empty()
+        // What was synced and not closed before a crash, or could not be closed, is for nobody else until somebody
+        // closes it.
+        for shown in volume.shown() where !shown.isDirectory && shown.isUnpublished {
+            try take(.open(slot: 0, path: shown.path, .write))
+            try take(.close(slot: 0))
+        }
+        try empty()
+        executor.advance(by: .seconds(10))
+        let client = client
+        if case .failure(let error) = try perform({ () async throws(Errno) in try await client.walk() }) {
+            throw Broken(text: "in fair weather the tree cannot be listed: \(error)")
+        }
+        try empty()
+        store.mustBeIdle = true
+        executor.advance(by: .seconds(300))
+        store.mustBeIdle = false
+        if let violation = store.violations.first { throw Broken(text: violation) }
+        if let violation = server.takeViolations().first { throw Broken(text: violation) }
+        try checkConverged()
+    }
+
+    private func empty() throws {
+        for _ in 0..<20 {
+            volume.hurry(retryFailed: true)
+            executor.advance(by: .seconds(30))
+            let changes = volume.report().changes
+            if changes.isEmpty { return }
+            // What was built on bytes that another device has replaced since cannot be stored: a person gives it up.
+            for change in changes where change.isSourceChanged && scenario.isShared {
+                try take(.unlink(path: change.path))
+            }
+        }
+        let left = volume.report().changes.map { "\($0.path): \($0.failure.map { "\($0)" } ?? "no failure")" }
+        throw Broken(text: "the queue does not empty: \(left)")
+    }
+
+    private func checkConverged() throws {
+        let (view, stored) = (view(), stored())
+        var shown = view.files.mapValues { $0 }
+        var directories = view.directories
+        for (path, bytes) in stored {
+            var parent = Model.parent(path)
+            if path.hasSuffix("/") {
+                directories.remove(parent)
+            } else if !stored.keys.contains(where: { $0.hasPrefix(path + "/") }) {
+                guard let there = shown.removeValue(forKey: path) else { throw Broken(text: "S3 has \(path), the view has not") }
+                if there != bytes {
+                    throw Broken(text: "S3 has \(path) as \(Contents.name(bytes)), the view as \(Contents.name(there))")
+                }
+            }
+            while !parent.isEmpty {
+                guard view.directories.contains(parent) else { throw Broken(text: "S3 has \(parent)/, the view has not") }
+                directories.remove(parent)
+                parent = Model.parent(parent)
+            }
+        }
+        if let path = shown.keys.min() ?? directories.min() { throw Broken(text: "the view has \(path), S3 has not") }
+        try checkLedger(view, "when all is calm")
+        if isExact {
+            for (path, file) in model.names where view.files[path] != .some(model.files[file]?.bytes) {
+                let bytes = model.files[file]?.bytes
+                throw Broken(text: "\(path) is \(Contents.name(view.files[path] ?? nil)), not \(Contents.name(bytes))")
+            }
+            if view.files.count != model.names.count { throw Broken(text: "the view has other files than it should") }
+        }
+        if !scenario.isShared, !isExact {
+            model.adopt(view, power: true)
+            restartModel()
+            isExact = true
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Simulation
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Runs seeds until one fails: `simulate --seeds N --from S --steps K`, or one seed with its history: `--seed X`.
+struct Arguments {
+    var seeds: UInt64 = 1000
+    var from: UInt64 = 0
+    var steps = 300
+    var bug: DeliberateBug?
+    var isTracing = false
+    var keepsGoing = false
+
+    init(_ list: [String]) throws {
+        var rest = list[...]
+        struct Wrong: Error {}
+        func number(_ text: String?) throws -> UInt64 {
+            guard let text, let number = UInt64(text) else { throw Wrong() }
+            return number
+        }
+        while let option = rest.popFirst() {
+            switch option {
+            case "--seeds": seeds = try number(rest.popFirst())
+            case "--from": from = try number(rest.popFirst())
+            case "--steps": steps = Int(try number(rest.popFirst()))
+            case "--seed":
+                from = try number(rest.popFirst())
+                seeds = 1
+                isTracing = true
+            case "--bug":
+                guard let name = rest.popFirst(), let bug = DeliberateBug(rawValue: name) else { throw Wrong() }
+                self.bug = bug
+            case "--keep-going": keepsGoing = true
+            default: throw Wrong()
+            }
+        }
+    }
+}
+
+/// A hash that differs from run to run would make the order of a dictionary differ.
+if getenv("SWIFT_DETERMINISTIC_HASHING") == nil {
+    setenv("SWIFT_DETERMINISTIC_HASHING", "1", 1)
+    var list: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
+    list.append(nil)
+    execv("/proc/self/exe", list)
+}
+guard let arguments = try? Arguments(Array(CommandLine.arguments.dropFirst())) else {
+    print("simulate [--seeds N] [--from S] [--steps K] [--seed X] [--bug NAME] [--keep-going]")
+    print("bugs: \(DeliberateBug.allCases.map(\.rawValue).joined(separator: " "))")
+    exit(2)
+}
+var failures = 0
+for seed in arguments.from..<arguments.from + arguments.seeds {
+    let scenario = Scenario(seed: seed, count: arguments.steps)
+    guard let violation = Run.violation(scenario, arguments.bug) else { continue }
+    failures += 1
+    print("seed \(seed): \(violation)")
+    if arguments.keepsGoing { continue }
+    let (shortest, why) = Run.shorten(scenario, arguments.bug, violation)
+    print("shortened to \(shortest.steps.count) steps: \(why)")
+    for line in Run.history(shortest, arguments.bug) { print("  \(line)") }
+    break
+}
+if failures == 0 { print("\(arguments.seeds) seeds from \(arguments.from): all held") }
+exit(failures == 0 ? 0 : 1)
