@@ -40,7 +40,7 @@ extension Volume {
             var directory = DirectoryState()
             directory.listedAt = clock.monotonic()
             let inode = state.tree.add(parent, name, .directory(directory), attributes)
-            try state.enqueueMarker(inode, now: clock.monotonic(), delay: .milliseconds(1500))
+            try state.enqueueMarker(inode, now: clock.monotonic(), delay: max(.milliseconds(1500), state.quietTime))
             if let prefix = state.tree.keyPrefix(inode) { state.base.noteMade(prefix) }
             state.noteChildren(of: parent, clock.wall())
             return try state.entry(inode, now: clock.monotonic())

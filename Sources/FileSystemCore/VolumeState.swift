@@ -283,7 +283,7 @@ struct VolumeState: Sendable {
         tree[inode]?.attributes.isDirty = true
         if node.isDirectory {
             guard inode != .root else { return }
-            try enqueueMarker(inode, now: now, delay: .milliseconds(500))
+            try enqueueMarker(inode, now: now, delay: max(.milliseconds(500), quietTime))
             return
         }
         let key = try tree.key(inode)
@@ -311,6 +311,6 @@ struct VolumeState: Sendable {
     mutating func keepAlive(_ directory: InodeNumber, now: Duration) {
         guard directory != .root, let state = tree[directory]?.directory, state.children.isEmpty, !state.hasMarker
         else { return }
-        try? enqueueMarker(directory, now: now, delay: .seconds(1))
+        try? enqueueMarker(directory, now: now, delay: max(.seconds(1), quietTime))
     }
 }
