@@ -41,6 +41,10 @@ public protocol DiskFile: AnyObject, Sendable {
 
     func truncate(to size: Int64) throws(Errno)
 
+    /// Takes room for bytes that are to be written, also past the end, where the size stays as it is; what is reserved past
+    /// the end is lost by `truncate`. Does nothing where that cannot be done.
+    func reserve(_ range: Range<Int64>) throws(Errno)
+
     /// Returns when the bytes, and what is needed to find them, are on the disk. After an error the disk may have lost
     /// any byte written since the last success, and a later success says nothing about those.
     func syncData() throws(Errno)
@@ -49,6 +53,10 @@ public protocol DiskFile: AnyObject, Sendable {
     func lock(_ mode: OpenFile.LockMode) throws(Errno) -> Bool
 
     func unlock()
+}
+
+extension DiskFile {
+    public func reserve(_ range: Range<Int64>) throws(Errno) {}
 }
 
 extension OpenFile: DiskFile {}

@@ -89,6 +89,14 @@ public final class OpenFile: Sendable {
         _ = try retrying { cognitofs_punch_hole(descriptor, offset, Int64(count)) }
     }
 
+    /// Takes room on the disk for bytes that are to be written, also past the end, where the file's size stays as it is.
+    /// A file system that cannot is left as it is.
+    public func reserve(_ range: Range<Int64>) throws(Errno) {
+        do throws(Errno) {
+            _ = try retrying { cognitofs_reserve(descriptor, range.lowerBound, Int64(range.count)) }
+        } catch .notSupported {}
+    }
+
     /// Returns when the bytes, and what is needed to find them, are on the disk.
     public func syncData() throws(Errno) {
         _ = try retrying { fdatasync(descriptor) }

@@ -148,6 +148,9 @@ extension Volume {
                 file.location != nil
             else { return false }
             state.tree[inode]?.file?.staged = nil
+            // Their snapshots would keep the log open, and its room taken.
+            state.tree[inode]?.file?.closed = nil
+            state.tree[inode]?.file?.synced = nil
             return true
         }
         if isDropped { discard([staged]) }

@@ -211,6 +211,12 @@ public final class Volume: FileSystem {
 
     /// Throws while the journal cannot take changes: nothing more is promised then.
     func checkJournal() throws(Errno) {
+        try checkJournalled()
+        guard journal.rows.hasRoom else { throw .noSpace }
+    }
+
+    /// Throws when the journal could not take a change.
+    private func checkJournalled() throws(Errno) {
         guard journalFailure.withLock({ $0 }) != nil, !flushJournal() else { return }
         throw journalFailure.withLock { $0 } ?? .noSpace
     }
@@ -261,7 +267,7 @@ public final class Volume: FileSystem {
         do throws(Errno) {
             try checkJournal()
             let value = try change(body)
-            try checkJournal()
+            try checkJournalled()
             return .ready(value)
         } catch {
             return .failed(error)

@@ -29,6 +29,10 @@ public final class RowLog: Sendable {
         var sizeWhenRewritten: Int64
         /// fdatasync failed, so the kernel may have dropped what it had taken: only a rewritten log is to be trusted.
         var isSuspect = false
+        /// Up to here the disk keeps room for this log.
+        var reservedEnd: Int64 = 0
+        /// The disk gives no more room: what is reserved is for what makes some.
+        var isShort = false
     }
 
     private let path: FilePath
@@ -46,6 +50,10 @@ public final class RowLog: Sendable {
     /// A log shorter than this is not worth rewriting, bytes.
     private static let smallestRewrite: Int64 = 4 << 20
 
+    /// How much room the disk is to keep for rows to come, bytes. Half of it is for what others than a program's call change:
+    /// on a full disk the queue must go on, or no room would ever be made.
+    private static let reserve: Int64 = 1 << 20
+
     /// Makes an empty log, also in place of a file that holds none.
     init(creating path: FilePath, _ key: SealingKey?, _ disk: any DiskAccess, _ logger: Logger) throws(Errno) {
         self.path = path
@@ -57,7 +65,9 @@ public final class RowLog: Sendable {
         try log.file.syncData()
         try disk.syncDirectory(path.removingLastComponent())
         let end = Int64(Log.headByteCount)
-        writer = Mutex(Writer(log: log, end: end, sequence: 1, sizeWhenRewritten: end))
+        var first = Writer(log: log, end: end, sequence: 1, sizeWhenRewritten: end)
+        Self.keepRoom(&first)
+        writer = Mutex(first)
     }
 
     /// Opens a log and gives its rows to `replay`, as far as they are whole; it is cut there. `.ioError` when the file's
@@ -80,8 +90,9 @@ public final class RowLog: Sendable {
                 metadata: ["path": "\(path)", "bytes": "\(dropped)"])
             try log.file.truncate(to: reader.end)
         }
-        writer = Mutex(
-            Writer(log: log, end: reader.end, sequence: reader.sequence, sizeWhenRewritten: reader.end / 2))
+        var first = Writer(log: log, end: reader.end, sequence: reader.sequence, sizeWhenRewritten: reader.end / 2)
+        Self.keepRoom(&first)
+        writer = Mutex(first)
     }
 
     /// Gives the rows of a log to `replay` and changes nothing. `.ioError` as for `init(opening:)`.
@@ -101,6 +112,30 @@ public final class RowLog: Sendable {
     /// True when most of the log is dead: time for `enqueueRewrite`.
     public var isWorthRewriting: Bool {
         writer.withLock { $0.isSuspect || ($0.end > Self.smallestRewrite && $0.end > 2 * $0.sizeWhenRewritten) }
+    }
+
+    /// False while the disk is so full that only what makes room may be written: no change should be promised then.
+    public var hasRoom: Bool {
+        writer.withLock { writer in
+            Self.keepRoom(&writer)
+            return !writer.isShort
+        }
+    }
+
+    /// Reserves room ahead of the end.
+    private static func keepRoom(_ writer: inout Writer) {
+        guard writer.reservedEnd - writer.end < reserve / 2 else {
+            writer.isShort = false
+            return
+        }
+        do throws(Errno) {
+            let end = writer.end + reserve
+            try writer.log.file.reserve(writer.end..<end)
+            writer.reservedEnd = end
+            writer.isShort = false
+        } catch {
+            writer.isShort = true
+        }
     }
 
     /// Puts a batch behind all that was enqueued before. Nothing is durable before `flush`.
@@ -161,9 +196,11 @@ public final class RowLog: Sendable {
             let added = try write(batch, to: writer.log, at: writer.end, sequence: writer.sequence)
             writer.end += added.byteCount
             writer.sequence += added.recordCount
+            Self.keepRoom(&writer)
         } catch {
             // No part of it may stand before the next batch.
             try? writer.log.file.truncate(to: start)
+            writer.reservedEnd = 0
             throw error
         }
     }
@@ -211,6 +248,7 @@ public final class RowLog: Sendable {
             try disk.syncDirectory(path.removingLastComponent())
             let end = Int64(Log.headByteCount) + added.byteCount
             writer = Writer(log: log, end: end, sequence: 1 + added.recordCount, sizeWhenRewritten: end)
+            Self.keepRoom(&writer)
         } catch {
             try? disk.remove(temporary)
             // Not again before it has grown once more.

@@ -50,6 +50,10 @@ class Bucket:
 
     @property
     def s3(self):
+        if places.DURABILITY == "local":
+            from .person import Mounted
+
+            Mounted.sync_all()
         return self._clients("s3")
 
     def get(self, key):

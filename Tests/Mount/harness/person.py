@@ -79,7 +79,7 @@ class Person:
                     sections["app"][name] = re.sub(rf"(127\.0\.0\.1|localhost):{self.aws.port}", f"127.0.0.1:{self.wire.port}", endpoint)
         sections.setdefault("cache", {}).update(directory=str(self.cache), state_directory=str(self.state))
         # Most tests look at S3 as soon as a call has returned.
-        sections.setdefault("mount", {}).setdefault("durability", "remote")
+        sections.setdefault("mount", {}).setdefault("durability", places.DURABILITY)
         for name, value in settings.items():
             section, key = name.split("__")
             sections.setdefault(section, {})[key] = value
@@ -165,8 +165,19 @@ class People:
 class Mounted:
     """One mount and its daemon."""
 
+    made = []
+    """All of this run."""
+
     def __init__(self, person, path, process, log, prefix):
         self.person, self.path, self.process, self.log, self.prefix = person, path, process, log, prefix
+        self.made.append(self)
+
+    @classmethod
+    def sync_all(cls):
+        """Has everything that is mounted brought to S3, as far as that goes."""
+        for mounted in cls.made:
+            if sweep.is_mounted(mounted.path):
+                mounted.person.run("sync", mounted.path)
 
     def key(self, path):
         """The object key of a path on this mount."""

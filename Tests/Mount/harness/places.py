@@ -11,6 +11,9 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 MARKER = "COGNITOFS_TEST_ROOT"
 """Environment variable of every process that a test starts: the folder of the test it belongs to."""
 
+DURABILITY = os.environ.get("COGNITOFS_TEST_DURABILITY", "remote")
+"""Of the mounts of a run. With "local", who looks at S3 waits for `cognitofs sync` first."""
+
 
 def binary():
     """The program under test. That there is none is an error, never a reason to skip."""
