@@ -116,13 +116,34 @@ def test_offline_unknown_space(people, wire, offline):
     assert one.run("mount", one.root / "m", "--config", one.conf).returncode == 69
 
 
-def test_wrong_bucket_of_a_known_space(people):
-    """What is wrong is still said: a bucket that does not exist is no missing network."""
-    one = people()
-    local(one).unmount()
-    (one.root / "m").mkdir()
-    refused = one.run("mount", one.root / "m", "--config", one.conf, "-o", "bucket=no-such-bucket-here")
-    assert refused.returncode not in (0, 69), refused.stderr
+@pytest.mark.within(90)
+def test_environment_offline_and_wrong(aws, people, wire, offline):
+    """With credentials from the environment too; and what is wrong is said: a bucket that is gone is no missing network."""
+    one, s3 = people(wire=wire), aws.admin("s3")
+    s3.create_bucket(Bucket="for-a-while")
+    s3.put_object(Bucket="for-a-while", Key="p/known", Body=b"known")
+    environment = one.environment | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": aws.region}
+    where = one.root / "m"
+    where.mkdir()
+    command = [
+        "mount", "s3://for-a-while/p", where, "--credentials", "environment", "--endpoint", f"http://127.0.0.1:{wire.port}",
+        "--config", one.conf, "--state-dir", one.state,
+    ]  # fmt: skip
+
+    def mount():
+        return one.run(*command, environment=environment)
+
+    assert mount().returncode == 0
+    one.run("umount", where, "--state-dir", one.state, check=True)
+    offline()
+    assert mount().returncode == 0
+    assert os.listdir(where) == ["known"]
+    one.run("umount", where, "--state-dir", one.state, check=True)
+    wire.order("pass")
+    s3.delete_object(Bucket="for-a-while", Key="p/known")
+    s3.delete_bucket(Bucket="for-a-while")
+    gone = mount()
+    assert gone.returncode == 78 and "for-a-while" in gone.stderr
 
 
 @pytest.mark.within(90)
