@@ -1,4 +1,4 @@
-import Glibc
+import Bytes
 import Journal
 import ObjectStore
 import SystemPackage
@@ -69,6 +69,27 @@ extension Volume {
         return found ?? []
     }
 
+    /// How a row differs from what it ought to be, in what a recovery makes of it; nil when it does not.
+    package static func difference(_ name: [UInt8], _ row: [UInt8], _ wanted: [UInt8]) -> String? {
+        guard row != wanted else { return nil }
+        do throws(ByteReader.Malformed) {
+            guard let first = name.first else { return "a row without a name" }
+            var (left, right) = (ByteReader(row[...]), ByteReader(wanted[...]))
+            switch RowKind(rawValue: first) {
+            case .node:
+                let (a, b) = (try NodeRow(&left).recovered, try NodeRow(&right).recovered)
+                return a == b ? nil : "node \(a) should be \(b)"
+            case .intent:
+                let id = IntentID(value: 0)
+                return "intent \(try left.intent(id)) should be \(try right.intent(id))"
+            default:
+                return "row \(String(decoding: name, as: UTF8.self)) is not the state's"
+            }
+        } catch {
+            return "row \(String(decoding: name, as: UTF8.self)) is malformed"
+        }
+    }
+
     private func isUnpublished(_ node: Node, _ state: VolumeState) throws(Errno) -> Bool {
         guard node.file?.isDirty == true else { return false }
         return state.overlay.committer.intents(for: try state.tree.key(node.inode)).isEmpty
@@ -94,5 +115,18 @@ extension Volume {
             return rows
         }
         return rows ?? RowBatch()
+    }
+}
+
+extension NodeRow {
+    /// All but where in its log a staged file's contents end, which a recovery may move without need of another row.
+    fileprivate var recovered: String {
+        func text(_ contents: Contents?) -> String {
+            contents.map { "\($0.generation) \($0.size) \($0.staged?.name ?? "-")" } ?? "none"
+        }
+        let place = "\(parent.value)/\(name) \(attributes.permissions) \(attributes.isDirty) \(attributes.overridden)"
+        guard let file else { return place }
+        let clean = "\(file.location.map { "\($0)" } ?? "-") \(file.identity.map { "\($0)" } ?? "-") \(file.baseSize)"
+        return "\(place) at \(clean), closed \(text(file.closed)), synced \(text(file.synced))"
     }
 }

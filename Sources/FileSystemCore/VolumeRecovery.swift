@@ -238,7 +238,9 @@ extension VolumeState {
         base = known
         for prefix in known.prefixes {
             guard let inode = tree.inode(of: prefix), let directory = known.directory(prefix) else { continue }
-            tree[unkept: inode]?.directory?.hasMarker = directory.marker != nil
+            // One that is being deleted was that of another directory, which had this name before.
+            let isChanging = ObjectKey(prefix.bytes).map(overlay.committer.hasIntents) ?? false
+            tree[unkept: inode]?.directory?.hasMarker = directory.marker != nil && !isChanging
             for (name, object) in directory.objects { recall(inode, prefix, name, object) }
             for name in directory.directories { recall(inode, prefix, name, nil) }
             // Known, and to be asked for again as soon as somebody looks.

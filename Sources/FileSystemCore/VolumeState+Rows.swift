@@ -73,7 +73,7 @@ extension VolumeState {
         return node.attributes.isDirty || (try? tree.key(node.inode)) != location.key
     }
 
-    private func isQueued(_ node: Node) -> Bool {
+    func isQueued(_ node: Node) -> Bool {
         guard let prefix = tree.keyPrefix(node.inode), let key = ObjectKey(prefix.bytes) else { return false }
         return overlay.committer.intents(for: key).contains { $0.intent.inode == node.inode }
     }

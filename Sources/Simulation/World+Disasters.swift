@@ -68,8 +68,9 @@ extension World {
         } catch {
             throw Broken(text: "the journal does not open: \(error)")
         }
-        for (name, value) in expected where found[name] != value {
-            throw Broken(text: "the journal's row \(Self.text(name)) is \(found[name] == nil ? "missing" : "not the state's")")
+        for (name, value) in expected.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+            guard let row = found[name] else { throw Broken(text: "the journal lacks the row \(Self.text(name))") }
+            if let difference = Volume.difference(name, row, value) { throw Broken(text: "in the journal, \(difference)") }
         }
         for name in found.keys where expected[name] == nil && name.first != UInt8(ascii: "n") {
             throw Broken(text: "the journal has a row \(Self.text(name)) that the state does not ask for")
@@ -161,6 +162,9 @@ extension World {
             for (path, file) in model.names where view.files[path] != .some(model.files[file]?.bytes) {
                 let bytes = model.files[file]?.bytes
                 throw Broken(text: "\(path) is \(Contents.name(view.files[path] ?? nil)), not \(Contents.name(bytes))")
+            }
+            if view.directories != model.directories {
+                throw Broken(text: "directories are \(view.directories.sorted()), not \(model.directories.sorted())")
             }
             if view.files.count != model.names.count { throw Broken(text: "the view has other files than it should") }
         }
