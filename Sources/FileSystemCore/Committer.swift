@@ -96,6 +96,7 @@ struct Committer: Sendable {
                 dependents[requires, default: []].append(intent.id)
             } else {
                 items[intent.id]?.intent.requires = nil
+                changed.insert(intent.id)
             }
         }
         for intent in intents { consider(intent.id) }

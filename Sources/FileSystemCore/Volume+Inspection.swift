@@ -119,12 +119,13 @@ extension Volume {
 }
 
 extension NodeRow {
-    /// All but where in its log a staged file's contents end, which a recovery may move without need of another row.
+    /// All but what may change without need of another row: where in its log a staged file's contents end, and the times
+    /// of what nobody has closed.
     fileprivate var recovered: String {
         func text(_ contents: Contents?) -> String {
             contents.map { "\($0.generation) \($0.size) \($0.staged?.name ?? "-")" } ?? "none"
         }
-        let place = "\(parent.value)/\(name) \(attributes.permissions) \(attributes.isDirty) \(attributes.overridden)"
+        let place = "\(parent.value)/\(name) \(attributes.permissions) \(attributes.isDirty)"
         guard let file else { return place }
         let clean = "\(file.location.map { "\($0)" } ?? "-") \(file.identity.map { "\($0)" } ?? "-") \(file.baseSize)"
         return "\(place) at \(clean), closed \(text(file.closed)), synced \(text(file.synced))"

@@ -159,6 +159,8 @@ struct VolumeRecovery {
         }
         state.tree.restore(node)
         state.noteKeptNode(inode)
+        // What was not found again is not to be looked for again.
+        if NodeRow(node).bytes != row.bytes { state.tree.touch(inode) }
     }
 
     /// Nil for a file of which nothing is left: it was new, and what was staged of it did not survive.

@@ -233,8 +233,5 @@ struct Ledger: Sendable {
     func lost(_ found: Set<[UInt8]>) -> [[UInt8]] { live.keys.filter { !found.contains($0) } }
 
     /// What no sync has covered is not promised after a power cut.
-    mutating func powerCut(_ found: Set<[UInt8]>) {
-        live = live.filter { $0.value || found.contains($0.key) }
-        for contents in live.keys { live[contents] = true }
-    }
+    mutating func powerCut() { live = live.filter(\.value) }
 }

@@ -50,6 +50,11 @@ public struct Scenario: Sendable {
     private static let files = ["a", "b.txt", "d/a", "d/b.txt", "d/s/a", "e/a", "e/s/b.txt"]
     private static let directories = ["d", "e", "d/s", "e/s"]
 
+    /// A history told by hand.
+    public init(seed: UInt64, isShared: Bool, _ steps: [Step]) {
+        (self.seed, self.isShared, self.steps) = (seed, isShared, steps)
+    }
+
     public init(seed: UInt64, count: Int) {
         var random = SeededRandom(seed &* 0x9E37_79B9 &+ 7)
         self.seed = seed

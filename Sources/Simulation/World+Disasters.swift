@@ -9,8 +9,8 @@ import SystemPackage
 extension World {
     /// The process is killed, or the power goes; then the next process mounts.
     func crash(power: Bool) throws {
-        let wasHalted = disk.isDead || hasDiskTrouble
-        let expected = power || wasHalted ? nil : volume.expectedRows().rows
+        let hadTrouble = hasDiskTrouble
+        let expected = power || hadTrouble || disk.isDead ? nil : volume.expectedRows().rows
         slots = [:]
         closed = [:]
         disk = disk.crash(power: power)
@@ -29,9 +29,9 @@ extension World {
             throw Broken(text: "the volume does not mount: \(error)")
         }
         let view = view()
-        if power { ledger.powerCut(Set(stored().values).union(view.files.values.compactMap { $0 })) }
+        if power { ledger.powerCut() }
         try checkLedger(view, power ? "after a power cut" : "after a kill")
-        if isExact { try matchModel(view, power) }
+        if isExact { try matchModel(view, power, hadTrouble) }
         restartModel()
         volume.start()
     }
@@ -42,7 +42,7 @@ extension World {
         process.end()
     }
 
-    private func matchModel(_ view: Model.View, _ power: Bool) throws {
+    private func matchModel(_ view: Model.View, _ power: Bool, _ hadTrouble: Bool) throws {
         let stored = self.stored()
         var losses: [String] = []
         for candidate in (power ? sinceSync : sinceChange).reversed() {
@@ -50,7 +50,7 @@ extension World {
                 model = candidate
                 model.adopt(view, power: power)
                 // S3 may be ahead of what the journal knows.
-                if power { isExact = false }
+                if power || hadTrouble { isExact = false }
                 return
             }
             if !losses.contains(found) { losses.append(found) }

@@ -37,7 +37,10 @@ public final class World {
         private let contents = Mutex<[(InodeNumber, [UInt8])]>([])
 
         func note(_ inode: InodeNumber, _ volume: Volume, _ server: Server) {
-            let seen = volume.shown(inode).flatMap { $0.contents { server.bytes($0) } }
+            guard let shown = volume.shown(inode) else { return }
+            // After a crash the view may be behind what it has stored itself.
+            let seen =
+                shown.contents { server.bytes($0) } ?? shown.location.flatMap { server.bucket.object($0.key)?.bytes }
             if let seen { contents.withLock { $0.append((inode, seen)) } }
         }
 
