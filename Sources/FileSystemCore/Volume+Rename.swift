@@ -133,7 +133,7 @@ extension VolumeState {
             before.append((inode, key, place))
         }
         let old = (node.parent, node.name)
-        if node.isDirectory, let prefix = tree.keyPrefix(node.inode) { base.forgetDirectory(prefix) }
+        for (_, _, place) in before where place.name == nil { base.forgetDirectory(place.prefix) }
         tree.move(node.inode, to: parent, name)
         // Every key must still be short enough, or nothing moves.
         do throws(Errno) {

@@ -111,7 +111,8 @@ struct VolumeRecovery {
                 generation: wanted.generation, size: wanted.size,
                 staged: .init(snapshot: snapshot, name: place.name, point: point))
             guard let older else {
-                let isClosed = closed != nil
+                // Where what was closed last did not survive, what was synced before it is all there is, closed or not.
+                let isClosed = closed?.generation == wanted.generation
                 return Staged(file: file, closed: isClosed ? newest : nil, synced: isClosed ? nil : newest)
             }
             guard let mark = older.staged?.point else {
@@ -228,7 +229,11 @@ extension VolumeState {
         // What was to be stored of a node that is gone is nothing any more; what was to be deleted after it then stays.
         var lost = Set(
             intents.filter { intent in
-                intent.kind != .delete && intent.inode.flatMap { tree[unkept: $0] } == nil
+                guard intent.kind != .delete else { return false }
+                guard let node = intent.inode.flatMap({ tree[unkept: $0] }) else { return true }
+                // Nor of one whose closed contents are gone: those that were synced are for nobody else yet.
+                guard intent.kind == .put, let file = node.file else { return false }
+                return file.pendingClose == nil && file.pendingSync != nil
             }.map(\.id))
         lost.formUnion(intents.filter { $0.requires.map(lost.contains) ?? false }.map(\.id))
         for intent in intents where lost.contains(intent.id) { overlay.forget(intent) }

@@ -45,8 +45,10 @@ extension World {
     private func matchModel(_ view: Model.View, _ power: Bool, _ hadTrouble: Bool) throws {
         let stored = self.stored()
         var losses: [String] = []
-        for candidate in (power ? sinceSync : sinceChange).reversed() {
-            guard let found = candidate.loss(view, power: power, stored: stored) else {
+        let candidates = power ? sinceSync : sinceChange
+        for (index, candidate) in candidates.enumerated().reversed() {
+            let later = candidates[(index + 1)...]
+            guard let found = candidate.loss(view, power: power, stored: stored, later: later) else {
                 model = candidate
                 model.adopt(view, power: power)
                 // S3 may be ahead of what the journal knows.

@@ -231,7 +231,8 @@ extension World {
         guard let slot = slots.removeValue(forKey: number) else { return }
         let client = client
         let shown = volume.shown(slot.open.inode)
-        let bytes = shown.flatMap { contents($0) }
+        var bytes = shown.flatMap { contents($0) }
+        if bytes == nil { bytes = try? perform { () async throws(Errno) in try await client.read(slot.open) }.get() }
         let isNamed = volume.shown().contains { $0.inode == slot.open.inode }
         if isNamed, let bytes { server.allow(bytes) }
         let outcome = try perform { () async throws(Errno) in try await client.close(slot.open) }
