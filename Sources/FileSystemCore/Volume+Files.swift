@@ -150,7 +150,8 @@ extension Volume {
             state.tree[inode]?.file?.staged = nil
             return true
         }
-        if isDropped { staged.discard() }
+        // While the journal still speaks of it, it stays; the next start removes what is left over.
+        if isDropped, !isJournalBehind { staged.discard() }
     }
 
     private func copyToCache(_ snapshot: StagedFile.Snapshot, _ identity: ObjectVersion) {

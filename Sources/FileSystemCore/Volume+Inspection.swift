@@ -16,6 +16,8 @@ extension Volume {
         /// Where the clean bytes are.
         package let location: ObjectVersion?
         let staged: StagedFile?
+        /// Changed here.
+        package let isDirty: Bool
         /// Changed here, and nothing is queued that would tell S3.
         package let isUnpublished: Bool
 
@@ -60,7 +62,7 @@ extension Volume {
                         Shown(
                             inode: inode, path: path, isDirectory: node.isDirectory, size: node.file?.size ?? 0,
                             location: node.file?.location, staged: node.file?.staged,
-                            isUnpublished: try isUnpublished(node, state)))
+                            isDirty: node.file?.isDirty == true, isUnpublished: try isUnpublished(node, state)))
                     if node.isDirectory { waiting.append((inode, path)) }
                 }
             }
@@ -90,6 +92,20 @@ extension Volume {
         }
     }
 
+    /// What is queued, in words.
+    package func queue() -> [String] {
+        let queue = try? look { state throws(Errno) in
+            state.overlay.committer.intents.map { intent, isRunning, isHeld, failure in
+                let source = intent.source.map { "\($0) -> " } ?? ""
+                let requires = intent.requires.map { " after \($0.value)" } ?? ""
+                let state = isRunning ? " running" : isHeld ? " held" : ""
+                return "\(intent.id.value)/\(intent.order) \(intent.kind) \(source)\(intent.key)\(requires)\(state)"
+                    + (failure.map { " (\($0))" } ?? "")
+            }
+        }
+        return queue ?? []
+    }
+
     private func isUnpublished(_ node: Node, _ state: VolumeState) throws(Errno) -> Bool {
         guard node.file?.isDirty == true else { return false }
         return state.overlay.committer.intents(for: try state.tree.key(node.inode)).isEmpty
@@ -101,7 +117,8 @@ extension Volume {
             let node = try state.tree.node(inode)
             return Shown(
                 inode: inode, path: "", isDirectory: node.isDirectory, size: node.file?.size ?? 0,
-                location: node.file?.location, staged: node.file?.staged, isUnpublished: false)
+                location: node.file?.location, staged: node.file?.staged, isDirty: node.file?.isDirty == true,
+                isUnpublished: false)
         }
     }
 

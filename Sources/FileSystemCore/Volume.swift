@@ -116,7 +116,9 @@ public final class Volume: FileSystem {
     }
 
     private func finish(_ outcome: Outcome) {
-        let isKept = !outcome.isJournalled || options.faults.contains(.acknowledgesEarly) || flushJournal()
+        let isKept =
+            options.faults.contains(.acknowledgesEarly)
+            || (outcome.isJournalled ? flushJournal() : outcome.discarded.isEmpty || !isJournalBehind)
         // While the journal speaks of a staged file, that stays; the next start removes what is left over.
         if isKept { for staged in outcome.discarded { staged.discard() } }
         for action in outcome.actions { perform(action) }

@@ -134,8 +134,7 @@ extension World {
                 try take(.unlink(path: change.path))
             }
         }
-        let left = volume.report().changes.map { "\($0.path): \($0.failure.map { "\($0)" } ?? "no failure")" }
-        throw Broken(text: "the queue does not empty: \(left)")
+        throw Broken(text: "the queue does not empty: \(volume.queue())")
     }
 
     private func checkConverged() throws {

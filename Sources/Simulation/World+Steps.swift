@@ -243,7 +243,7 @@ extension World {
             model = after
             sinceChange = [after]
             sinceSync.append(after)
-            if slot.mayWrite, isNamed, let bytes { closedInLedger(slot, bytes) }
+            if slot.mayWrite, isNamed, shown?.isDirty == true, let bytes { closedInLedger(slot, bytes) }
         case .refused: return
         case .unsure:
             halfSettled(slot, after)

@@ -41,16 +41,6 @@ struct HistoryTests {
         ])
     }
 
-    @Test("Exchanged names survive a kill at every moment")
-    func exchangeKilled() {
-        for after in 1...12 {
-            expectHeld([
-                .replace(path: "a", token: 56, count: 61), .rename("a", "d", exchange: true), .kill(after: after),
-                .pass(milliseconds: 10_000),
-            ])
-        }
-    }
-
     @Test("A journal that cannot be rewritten while the disk fails goes on when it does not")
     func failingRewrite() {
         expectHeld([
