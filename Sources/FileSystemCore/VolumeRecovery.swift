@@ -137,7 +137,7 @@ struct VolumeRecovery {
         for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
             restore(inode, row, staged[inode], &given, &state)
         }
-        state.restore(Array(intents.values))
+        state.restore(Array(intents.values), of: Set(nodes.keys))
         for (key, list) in attempts { state.restore(list, at: key) }
         state.adopt(base)
     }
@@ -225,7 +225,13 @@ extension Base {
 }
 
 extension VolumeState {
-    mutating func restore(_ intents: [Intent]) {
+    /// `kept`: the nodes that the journal speaks of.
+    mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>) {
+        // What was removed while it was open is not moved any more; what was to be deleted after that is.
+        let removed = Set(
+            intents.filter { intent in intent.kind == .copy && intent.inode.map { !kept.contains($0) } ?? false }.map(\.id))
+        for intent in intents where removed.contains(intent.id) { overlay.forget(intent) }
+        let intents = intents.filter { !removed.contains($0.id) }
         // What was to be stored of a node that is gone is nothing any more; what was to be deleted after it then stays.
         var lost = Set(
             intents.filter { intent in
