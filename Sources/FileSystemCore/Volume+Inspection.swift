@@ -35,7 +35,8 @@ extension Volume {
                 case .zeros: continue
                 case .staged(let range):
                     let isRead = bytes.withUnsafeMutableBytes { bytes in
-                        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[Int(range.lowerBound)..<Int(range.upperBound)])
+                        let part = UnsafeMutableRawBufferPointer(
+                            rebasing: bytes[Int(range.lowerBound)..<Int(range.upperBound)])
                         return (try? staged.read(range, into: part)) != nil
                     }
                     if !isRead { return nil }

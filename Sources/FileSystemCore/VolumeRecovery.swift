@@ -229,7 +229,8 @@ extension VolumeState {
     mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>) {
         // What was removed while it was open is not moved any more; what was to be deleted after that is.
         let removed = Set(
-            intents.filter { intent in intent.kind == .copy && intent.inode.map { !kept.contains($0) } ?? false }.map(\.id))
+            intents.filter { intent in intent.kind == .copy && intent.inode.map { !kept.contains($0) } ?? false }.map(
+                \.id))
         for intent in intents where removed.contains(intent.id) { overlay.forget(intent) }
         let intents = intents.filter { !removed.contains($0.id) }
         // What was to be stored of a node that is gone is nothing any more; what was to be deleted after it then stays.

@@ -133,7 +133,9 @@ struct Model: Sendable {
     }
 
     private mutating func move(_ old: String, _ new: String) {
-        func moved(_ path: String) -> String { path == old ? new : path.hasPrefix(old + "/") ? new + path.dropFirst(old.count) : path }
+        func moved(_ path: String) -> String {
+            path == old ? new : path.hasPrefix(old + "/") ? new + path.dropFirst(old.count) : path
+        }
         names = Dictionary(uniqueKeysWithValues: names.map { (moved($0.key), $0.value) })
         directories = Set(directories.map(moved))
     }
@@ -210,7 +212,9 @@ struct Model: Sendable {
         directories = view.directories
         for (path, bytes) in view.files.sorted(by: { $0.key < $1.key }) {
             add(path, bytes ?? [])
-            guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else { continue }
+            guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else {
+                continue
+            }
             files[file]?.synced = old.synced + [bytes]
         }
         directories = view.directories

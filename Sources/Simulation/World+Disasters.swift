@@ -32,7 +32,10 @@ extension World {
         if power { ledger.powerCut() }
         try checkLedger(view, power ? "after a power cut" : "after a kill")
         if isExact { try matchModel(view, power, hadTrouble) }
-        restartModel()
+        // What a killed process has not synced may still be lost in a power cut.
+        if power { sinceSync = [] }
+        sinceSync.append(model)
+        sinceChange = [model]
         volume.start()
     }
 
@@ -72,7 +75,9 @@ extension World {
         }
         for (name, value) in expected.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
             guard let row = found[name] else { throw Broken(text: "the journal lacks the row \(Self.text(name))") }
-            if let difference = Volume.difference(name, row, value) { throw Broken(text: "in the journal, \(difference)") }
+            if let difference = Volume.difference(name, row, value) {
+                throw Broken(text: "in the journal, \(difference)")
+            }
         }
         for name in found.keys where expected[name] == nil && name.first != UInt8(ascii: "n") {
             throw Broken(text: "the journal has a row \(Self.text(name)) that the state does not ask for")
@@ -81,7 +86,10 @@ extension World {
 
     private static func text(_ name: [UInt8]) -> String {
         let isNumber = [UInt8(ascii: "n"), UInt8(ascii: "i")].contains(name.first)
-        let rest = isNumber ? "\(name.dropFirst().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })" : String(decoding: name.dropFirst(), as: UTF8.self)
+        let rest =
+            isNumber
+            ? "\(name.dropFirst().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })"
+            : String(decoding: name.dropFirst(), as: UTF8.self)
         return String(decoding: name.prefix(1), as: UTF8.self) + " " + rest
     }
 
@@ -146,13 +154,17 @@ extension World {
             if path.hasSuffix("/") {
                 directories.remove(parent)
             } else if !stored.keys.contains(where: { $0.hasPrefix(path + "/") }) {
-                guard let there = shown.removeValue(forKey: path) else { throw Broken(text: "S3 has \(path), the view has not") }
+                guard let there = shown.removeValue(forKey: path) else {
+                    throw Broken(text: "S3 has \(path), the view has not")
+                }
                 if there != bytes {
                     throw Broken(text: "S3 has \(path) as \(Contents.name(bytes)), the view as \(Contents.name(there))")
                 }
             }
             while !parent.isEmpty {
-                guard view.directories.contains(parent) else { throw Broken(text: "S3 has \(parent)/, the view has not") }
+                guard view.directories.contains(parent) else {
+                    throw Broken(text: "S3 has \(parent)/, the view has not")
+                }
                 directories.remove(parent)
                 parent = Model.parent(parent)
             }
@@ -171,8 +183,13 @@ extension World {
         }
         if !scenario.isShared, !isExact {
             model.adopt(view, power: true)
-            restartModel()
             isExact = true
+            let client = client
+            if case .failure(let error) = try perform({ () async throws(Errno) in try await client.syncDirectory("") })
+            {
+                throw Broken(text: "on a healthy disk the journal cannot be synced: \(error)")
+            }
+            restartModel()
         }
     }
 }

@@ -124,7 +124,8 @@ public final class World {
         store.weather = weather
         let volume = try Volume(
             options: options, store: store, cache: nil, journal: "/journal", key: nil,
-            disk: BuggyDisk(disk: disk, bug: bug, ending: { store.disconnect() }), clock: process.clock, writers: NoOtherWriter(),
+            disk: BuggyDisk(disk: disk, bug: bug, ending: { store.disconnect() }), clock: process.clock,
+            writers: NoOtherWriter(),
             logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
         return (store, volume)
     }
@@ -144,6 +145,7 @@ public final class World {
                 if isTracing { trace.append("\(index) \(executor.now) \(step)") }
                 try take(step)
                 try checkAfterStep()
+                if isTracing { trace += volume.queue().map { "    queued \($0)" } }
                 index += 1
             }
             try calm()
@@ -207,7 +209,11 @@ public final class World {
     func view() -> Model.View {
         var view = Model.View()
         for shown in volume.shown() {
-            if shown.isDirectory { view.directories.insert(shown.path) } else { view.files[shown.path] = .some(contents(shown)) }
+            if shown.isDirectory {
+                view.directories.insert(shown.path)
+            } else {
+                view.files[shown.path] = .some(contents(shown))
+            }
         }
         return view
     }
@@ -240,7 +246,9 @@ public final class World {
 
     /// Another device has no scruples: what it replaces is gone by its will, and so is what was built on it here.
     private func replaceStored(_ key: ObjectKey) {
-        for shown in volume.shown() where shown.location?.key == key && shown.usesBase { ledger.release(contents(shown)) }
+        for shown in volume.shown() where shown.location?.key == key && shown.usesBase {
+            ledger.release(contents(shown))
+        }
         for slot in slots.values {
             if let shown = volume.shown(slot.open.inode), shown.location?.key == key { ledger.release(contents(shown)) }
         }

@@ -1,7 +1,6 @@
 import Glibc
 import Simulation
 
-
 /// What scripts/simulate is asked for.
 struct Arguments {
     var seeds: UInt64 = 1000

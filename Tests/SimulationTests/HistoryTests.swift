@@ -41,6 +41,17 @@ struct HistoryTests {
         ])
     }
 
+    @Test("Two directories that change names do not lose a file that had just come into one of them")
+    func exchangedDirectories() {
+        expectHeld([
+            .save(path: "d/a", token: 20, count: 269, isSynced: true), .rename("d/a", "e/s", exchange: false),
+            .replace(path: "d/b.txt", token: 196, count: 288), .rename("d/s", "d/b.txt", exchange: true),
+            .save(path: "d/a", token: 226, count: 20, isSynced: true), .pass(milliseconds: 60_000),
+            .rename("d/a", "e/s", exchange: false), .rename("d", "e", exchange: true), .pass(milliseconds: 60_000),
+            .save(path: "e/s/b.txt", token: 255, count: 150, isSynced: false),
+        ])
+    }
+
     @Test("A journal that cannot be rewritten while the disk fails goes on when it does not")
     func failingRewrite() {
         expectHeld([
