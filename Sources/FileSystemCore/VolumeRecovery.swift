@@ -267,8 +267,9 @@ extension VolumeState {
         _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, _ object: ObjectSummary?
     ) {
         let key = prefix.bytes + name.bytes
-        guard tree.child(parent, name) == nil, !overlay.hasPending(key), !overlay.hasPending(key + [UInt8(ascii: "/")])
-        else { return }
+        guard tree.child(parent, name) == nil, !overlay.hasPending(key) else { return }
+        // A file may have taken the name of a directory of which something is still to be deleted.
+        guard object != nil || !overlay.hasPending(key + [UInt8(ascii: "/")]) else { return }
         let time = object.map { Timestamp(seconds: $0.lastModified) } ?? tree[unkept: .root]?.attributes.modified
         let attributes = Self.attributes(
             options, isDirectory: object == nil, modified: time ?? Timestamp(seconds: 0))

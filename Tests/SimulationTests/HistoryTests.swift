@@ -63,11 +63,11 @@ struct HistoryTests {
         ])
     }
 
-    @Test("The same seed gives the same run")
-    func repeatable() {
-        for seed in 0..<5 as Range<UInt64> {
-            let scenario = Scenario(seed: seed, count: 60)
-            #expect(Run.history(scenario) == Run.history(scenario))
-        }
+    @Test("A file that took a directory's name survives a kill while the directory moves")
+    func nameOfDirectory() {
+        expectHeld([
+            .replace(path: "e/a", token: 106, count: 243), .rename("e/a", "d", exchange: true), .kill(after: 10),
+            .pass(milliseconds: 60_000),
+        ])
     }
 }
