@@ -68,13 +68,21 @@ struct Base: Sendable {
     mutating func set(_ prefix: KeyPrefix, _ name: EntryName, to object: ObjectSummary?) {
         directories[prefix.bytes, default: Directory()].objects[name] = object
         note(.object, prefix.bytes + name.bytes, object)
-        if object != nil { noteDirectory(prefix) }
+        if object != nil { noteDirectory(prefix) } else { noteGone(prefix) }
     }
 
     mutating func setMarker(_ prefix: KeyPrefix, to object: ObjectSummary?) {
         directories[prefix.bytes, default: Directory()].marker = object
         note(.marker, prefix.bytes, object)
-        if object != nil { noteDirectory(prefix) }
+        if object != nil { noteDirectory(prefix) } else { noteGone(prefix) }
+    }
+
+    /// Without anything at or below it, a directory is not on S3.
+    private mutating func noteGone(_ prefix: KeyPrefix) {
+        guard let left = directories[prefix.bytes], left.isListed, left.marker == nil, left.objects.isEmpty,
+            left.directories.isEmpty, left.hidden.isEmpty
+        else { return }
+        forgetDirectory(prefix)
     }
 
     // MARK: Taken back from the journal

@@ -93,17 +93,24 @@ struct Committer: Sendable {
     /// Puts intents back that an earlier run had queued. One that requires what is gone requires nothing.
     mutating func restore(_ intents: [Intent]) {
         let intents = intents.sorted { $0.order < $1.order }
+        // A conflict that gave an intent another key to write has put it behind others there, and left it where it was at its
+        // source: what waits for it there still stands behind it.
+        var places: [ObjectKey: [(number: UInt64, id: IntentID)]] = [:]
         for intent in intents {
             nextID = max(nextID, intent.id.value + 1, intent.order + 1)
             items[intent.id] = Item(intent: intent, phase: .queued(notBefore: .zero))
-            for key in intent.keys { queues[key, default: []].append(intent.id) }
+            for key in intent.keys {
+                places[key, default: []].append((key == intent.key ? intent.order : intent.id.value, intent.id))
+            }
         }
+        for (key, list) in places { queues[key] = list.sorted { $0.number < $1.number }.map(\.id) }
         for intent in intents {
             guard let requires = intent.requires else { continue }
             if items[requires] != nil {
                 dependents[requires, default: []].append(intent.id)
             } else {
                 items[intent.id]?.intent.requires = nil
+                changed.insert(intent.id)
             }
         }
         for intent in intents { consider(intent.id) }

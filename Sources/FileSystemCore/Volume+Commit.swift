@@ -425,8 +425,19 @@ extension VolumeState {
     /// Nil when the directory is gone, or needs no marker any more.
     func markerAttributes(_ inode: InodeNumber, _ intent: Intent) -> ObjectAttributes? {
         guard let node = tree[inode], node.isLinked, let directory = node.directory, place(node) == intent.place,
-            node.attributes.isDirty || (directory.children.isEmpty && !directory.hasMarker)
+            node.attributes.isDirty || (!directory.hasMarker && !isHeldUp(directory))
         else { return nil }
         return attributesToStore(node)
+    }
+
+    /// True when something below a directory is on S3 or on its way there, so that the directory exists without a marker.
+    /// A file that nobody has closed may never get there.
+    private func isHeldUp(_ directory: DirectoryState) -> Bool {
+        directory.children.values.contains { child in
+            guard let node = tree[child] else { return false }
+            if let file = node.file { return file.location != nil || file.pendingClose != nil }
+            guard let below = node.directory else { return false }
+            return below.hasMarker || isQueued(node) || isHeldUp(below)
+        }
     }
 }

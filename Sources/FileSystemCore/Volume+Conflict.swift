@@ -207,7 +207,16 @@ extension VolumeState {
         guard !error.isTransient, error.code != .signInNeeded, error.code != .cancelled else { return }
         switch intent.kind {
         case .put:
-            return
+            // Bytes that lie here are kept for a retry. A file that was to be copied on the server from a version that is
+            // gone has none: what S3 has instead is shown at the next look.
+            guard let inode = intent.inode, let node = tree[unkept: inode], node.file?.staged == nil,
+                node.file?.location != nil, [.notFound, .sourceChanged].contains(error.code)
+            else { return }
+            overlay.giveUp(intent.id)
+            if node.isLinked {
+                notices.append(.deleted(node.parent, inode, node.name))
+                tree.detach(inode)
+            }
         case .delete, .marker:
             overlay.giveUp(intent.id)
         case .metadata:

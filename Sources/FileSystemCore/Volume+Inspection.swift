@@ -1,4 +1,4 @@
-import Glibc
+import Bytes
 import Journal
 import ObjectStore
 import SystemPackage
@@ -16,6 +16,8 @@ extension Volume {
         /// Where the clean bytes are.
         package let location: ObjectVersion?
         let staged: StagedFile?
+        /// Changed here.
+        package let isDirty: Bool
         /// Changed here, and nothing is queued that would tell S3.
         package let isUnpublished: Bool
 
@@ -33,7 +35,8 @@ extension Volume {
                 case .zeros: continue
                 case .staged(let range):
                     let isRead = bytes.withUnsafeMutableBytes { bytes in
-                        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[Int(range.lowerBound)..<Int(range.upperBound)])
+                        let part = UnsafeMutableRawBufferPointer(
+                            rebasing: bytes[Int(range.lowerBound)..<Int(range.upperBound)])
                         return (try? staged.read(range, into: part)) != nil
                     }
                     if !isRead { return nil }
@@ -60,13 +63,48 @@ extension Volume {
                         Shown(
                             inode: inode, path: path, isDirectory: node.isDirectory, size: node.file?.size ?? 0,
                             location: node.file?.location, staged: node.file?.staged,
-                            isUnpublished: try isUnpublished(node, state)))
+                            isDirty: node.file?.isDirty == true, isUnpublished: try isUnpublished(node, state)))
                     if node.isDirectory { waiting.append((inode, path)) }
                 }
             }
             return found
         }
         return found ?? []
+    }
+
+    /// How a row differs from what it ought to be, in what a recovery makes of it; nil when it does not.
+    package static func difference(_ name: [UInt8], _ row: [UInt8], _ wanted: [UInt8]) -> String? {
+        guard row != wanted else { return nil }
+        do throws(ByteReader.Malformed) {
+            guard let first = name.first else { return "a row without a name" }
+            var (left, right) = (ByteReader(row[...]), ByteReader(wanted[...]))
+            switch RowKind(rawValue: first) {
+            case .node:
+                let (a, b) = (try NodeRow(&left).recovered, try NodeRow(&right).recovered)
+                return a == b ? nil : "node \(a) should be \(b)"
+            case .intent:
+                let id = IntentID(value: 0)
+                return "intent \(try left.intent(id)) should be \(try right.intent(id))"
+            default:
+                return "row \(String(decoding: name, as: UTF8.self)) is not the state's"
+            }
+        } catch {
+            return "row \(String(decoding: name, as: UTF8.self)) is malformed"
+        }
+    }
+
+    /// What is queued, in words.
+    package func queue() -> [String] {
+        let queue = try? look { state throws(Errno) in
+            state.overlay.committer.intents.map { intent, isRunning, isHeld, failure in
+                let source = intent.source.map { "\($0) -> " } ?? ""
+                let requires = intent.requires.map { " after \($0.value)" } ?? ""
+                let state = isRunning ? " running" : isHeld ? " held" : ""
+                return "\(intent.id.value)/\(intent.order) \(intent.kind) \(source)\(intent.key)\(requires)\(state)"
+                    + (failure.map { " (\($0))" } ?? "")
+            }
+        }
+        return queue ?? []
     }
 
     private func isUnpublished(_ node: Node, _ state: VolumeState) throws(Errno) -> Bool {
@@ -80,7 +118,8 @@ extension Volume {
             let node = try state.tree.node(inode)
             return Shown(
                 inode: inode, path: "", isDirectory: node.isDirectory, size: node.file?.size ?? 0,
-                location: node.file?.location, staged: node.file?.staged, isUnpublished: false)
+                location: node.file?.location, staged: node.file?.staged, isDirty: node.file?.isDirty == true,
+                isUnpublished: false)
         }
     }
 
@@ -94,5 +133,19 @@ extension Volume {
             return rows
         }
         return rows ?? RowBatch()
+    }
+}
+
+extension NodeRow {
+    /// All but what may change without need of another row: where in its log a staged file's contents end, and the times
+    /// of what nobody has closed.
+    fileprivate var recovered: String {
+        func text(_ contents: Contents?) -> String {
+            contents.map { "\($0.generation) \($0.size) \($0.staged?.name ?? "-")" } ?? "none"
+        }
+        let place = "\(parent.value)/\(name) \(attributes.permissions) \(attributes.isDirty)"
+        guard let file else { return place }
+        let clean = "\(file.location.map { "\($0)" } ?? "-") \(file.identity.map { "\($0)" } ?? "-") \(file.baseSize)"
+        return "\(place) at \(clean), closed \(text(file.closed)), synced \(text(file.synced))"
     }
 }

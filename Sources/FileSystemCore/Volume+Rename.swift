@@ -171,7 +171,7 @@ extension VolumeState {
         }
         if wasDeferred { noteOrigins(node.inode) }
         if isDeferred { overlay.moves.note(node.inode, from: oldPrefix) }
-        base.forgetDirectory(oldPrefix)
+        for (_, prefix) in directories { base.forgetDirectory(prefix) }
         tree.move(node.inode, to: parent, name)
         for (inode, prefix) in directories {
             if let made = tree.keyPrefix(inode) { base.noteMade(made) }
@@ -261,6 +261,14 @@ extension VolumeState {
         pass(copy.id, to: id)
         var ids = [id]
         for old in withdrawn.dropFirst() {
+            // What has been queued since to be stored there replaces the old object, and must not be deleted in its place.
+            let isReplaced = overlay.committer.intents(for: old.key).contains { other, _ in
+                other.key == old.key && other.id > old.id && other.kind != .delete
+            }
+            if isReplaced {
+                overlay.settle(withdrawn: old)
+                continue
+            }
             let new = overlay.add(
                 old.kind, key: old.key, source: old.source, inode: old.inode, place: old.place, requires: id, now: now)
             pass(old.id, to: new)

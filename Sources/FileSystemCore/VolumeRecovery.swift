@@ -130,7 +130,8 @@ struct VolumeRecovery {
                 generation: wanted.generation, size: snapshot.size,
                 staged: .init(snapshot: snapshot, name: place.name, point: point))
             guard let older else {
-                let isClosed = closed != nil
+                // Where what was closed last did not survive, what was synced before it is all there is, closed or not.
+                let isClosed = closed?.generation == wanted.generation
                 return Staged(file: file, closed: isClosed ? newest : nil, synced: isClosed ? nil : newest)
             }
             guard let mark = older.staged?.point else {
@@ -156,7 +157,7 @@ struct VolumeRecovery {
         for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
             restore(inode, row, staged[inode], &given, &state)
         }
-        state.restore(Array(intents.values))
+        state.restore(Array(intents.values), of: Set(nodes.keys))
         for (key, list) in attempts { state.restore(list, at: key) }
         state.restore(origins, base)
         state.adopt(base)
@@ -180,6 +181,8 @@ struct VolumeRecovery {
         }
         state.tree.restore(node)
         state.noteKeptNode(inode)
+        // What was not found again is not to be looked for again.
+        if NodeRow(node).bytes != row.bytes { state.tree.touch(inode) }
     }
 
     /// Nil for a file of which nothing is left: it was new, and what was staged of it did not survive.
@@ -243,11 +246,22 @@ extension Base {
 }
 
 extension VolumeState {
-    mutating func restore(_ intents: [Intent]) {
+    /// `kept`: the nodes that the journal speaks of.
+    mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>) {
+        // What was removed while it was open is not moved any more; what was to be deleted after that is.
+        let removed = Set(
+            intents.filter { intent in intent.kind == .copy && intent.inode.map { !kept.contains($0) } ?? false }.map(
+                \.id))
+        for intent in intents where removed.contains(intent.id) { overlay.forget(intent) }
+        let intents = intents.filter { !removed.contains($0.id) }
         // What was to be stored of a node that is gone is nothing any more; what was to be deleted after it then stays.
         var lost = Set(
             intents.filter { intent in
-                intent.kind != .delete && intent.inode.flatMap { tree[unkept: $0] } == nil
+                guard intent.kind != .delete else { return false }
+                guard let node = intent.inode.flatMap({ tree[unkept: $0] }) else { return true }
+                // Nor of one whose closed contents are gone: those that were synced are for nobody else yet.
+                guard intent.kind == .put, let file = node.file else { return false }
+                return file.pendingClose == nil && file.pendingSync != nil
             }.map(\.id))
         lost.formUnion(intents.filter { $0.requires.map(lost.contains) ?? false }.map(\.id))
         for intent in intents where lost.contains(intent.id) { overlay.forget(intent) }
@@ -299,7 +313,9 @@ extension VolumeState {
         base = known
         for prefix in known.prefixes {
             guard let inode = tree.inode(of: prefix), let directory = known.directory(prefix) else { continue }
-            tree[unkept: inode]?.directory?.hasMarker = directory.marker != nil
+            // One that is being deleted was that of another directory, which had this name before.
+            let isChanging = ObjectKey(prefix.bytes).map(overlay.committer.hasIntents) ?? false
+            tree[unkept: inode]?.directory?.hasMarker = directory.marker != nil && !isChanging
             for (name, object) in directory.objects { recall(inode, prefix, name, object) }
             for name in directory.directories { recall(inode, prefix, name, nil) }
             // Known, and to be asked for again as soon as somebody looks.
@@ -312,8 +328,9 @@ extension VolumeState {
         _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, _ object: ObjectSummary?
     ) {
         let key = prefix.bytes + name.bytes
-        guard tree.child(parent, name) == nil, !overlay.hasPending(key), !overlay.hasPending(key + [UInt8(ascii: "/")])
-        else { return }
+        guard tree.child(parent, name) == nil, !overlay.hasPending(key) else { return }
+        // A file may have taken the name of a directory of which something is still to be deleted.
+        guard object != nil || !overlay.hasPending(key + [UInt8(ascii: "/")]) else { return }
         let time = object.map { Timestamp(seconds: $0.lastModified) } ?? tree[unkept: .root]?.attributes.modified
         let attributes = Self.attributes(
             options, isDirectory: object == nil, modified: time ?? Timestamp(seconds: 0))

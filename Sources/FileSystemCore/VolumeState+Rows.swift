@@ -11,11 +11,14 @@ extension VolumeState {
     mutating func takeRows() -> RowBatch {
         var batch = base.takeChanges()
         var inodes = tree.takeTouched()
+        var places: Set<KeyPrefix> = []
         for id in overlay.takeChangedIntents() {
             let intent = overlay.committer.intent(id)
             Self.write(intent, id, to: &batch)
             if let inode = intent?.inode { inodes.insert(inode) }
+            if let intent { places.insert(intent.place.prefix) }
         }
+        for prefix in places { if let directory = tree.inode(of: prefix) { inodes.insert(directory) } }
         for key in takeChangedAttempts() { writeAttempts(key, to: &batch) }
         for inode in overlay.moves.takeChanged() {
             writeOrigin(inode, to: &batch)
@@ -29,11 +32,16 @@ extension VolumeState {
     /// Everything but the base, for a new log.
     mutating func overlayRows() -> RowBatch {
         var batch = RowBatch()
-        for item in overlay.committer.intents { Self.write(item.intent, item.intent.id, to: &batch) }
+        var places: Set<KeyPrefix> = []
+        for item in overlay.committer.intents {
+            Self.write(item.intent, item.intent.id, to: &batch)
+            places.insert(item.intent.place.prefix)
+        }
         for key in unanswered.keys { writeAttempts(key, to: &batch) }
         for inode in keptUploads.keys { writeUpload(inode, to: &batch) }
         for inode in overlay.moves.origins.keys { writeOrigin(inode, to: &batch) }
-        for inode in forgetKeptNodes() { writeNode(inode, to: &batch) }
+        let directories = places.compactMap { tree.inode(of: $0) }
+        for inode in forgetKeptNodes().union(directories) { writeNode(inode, to: &batch) }
         return batch
     }
 
@@ -92,7 +100,9 @@ extension VolumeState {
     /// True for a node that a crash must find as it is, since neither base nor S3 can tell it.
     private func isKept(_ node: Node) -> Bool {
         if node.isDirectory {
-            return node.attributes.isDirty || overlay.moves.origins[node.inode] != nil || isQueued(node)
+            // Base is not believed where something is queued below.
+            return node.attributes.isDirty || overlay.moves.origins[node.inode] != nil
+                || tree.keyPrefix(node.inode).map { overlay.hasPending($0.bytes) } ?? false
         }
         guard let file = node.file else { return false }
         if file.pendingClose != nil || file.pendingSync != nil { return true }
@@ -100,7 +110,7 @@ extension VolumeState {
         return node.attributes.isDirty || (try? tree.key(node.inode)) != location.key
     }
 
-    private func isQueued(_ node: Node) -> Bool {
+    func isQueued(_ node: Node) -> Bool {
         guard let prefix = tree.keyPrefix(node.inode), let key = ObjectKey(prefix.bytes) else { return false }
         return overlay.committer.intents(for: key).contains { $0.intent.inode == node.inode }
     }

@@ -120,7 +120,8 @@ struct Client: Sendable {
         var bytes: [UInt8] = []
         while bytes.count < size {
             let count = min(50_000, Int(size) - bytes.count)
-            let slices = try await volume.read(file.inode, file.handle, offset: Int64(bytes.count), count: count).value()
+            let slices = try await volume.read(file.inode, file.handle, offset: Int64(bytes.count), count: count)
+                .value()
             let before = bytes.count
             for slice in slices { slice.withBytes { bytes.append(contentsOf: $0) } }
             if bytes.count == before { break }

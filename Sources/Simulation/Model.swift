@@ -133,7 +133,9 @@ struct Model: Sendable {
     }
 
     private mutating func move(_ old: String, _ new: String) {
-        func moved(_ path: String) -> String { path == old ? new : path.hasPrefix(old + "/") ? new + path.dropFirst(old.count) : path }
+        func moved(_ path: String) -> String {
+            path == old ? new : path.hasPrefix(old + "/") ? new + path.dropFirst(old.count) : path
+        }
         names = Dictionary(uniqueKeysWithValues: names.map { (moved($0.key), $0.value) })
         directories = Set(directories.map(moved))
     }
@@ -167,8 +169,9 @@ struct Model: Sendable {
         return nil
     }
 
-    /// What is wrong with what a crash has left. `stored`: what S3 holds; after a power cut the journal may be behind it.
-    func loss(_ view: View, power: Bool, stored: [String: [UInt8]]) -> String? {
+    /// What is wrong with what a crash has left. `stored`: what S3 holds; after a power cut the journal may be behind it, up
+    /// to one of the `later` states.
+    func loss(_ view: View, power: Bool, stored: [String: [UInt8]], later: some Sequence<Model>) -> String? {
         let bodies = power ? Set(stored.values) : []
         var undecided: Set<String> = []
         for (path, file) in names {
@@ -184,6 +187,8 @@ struct Model: Sendable {
             if mayMiss || allowed.contains(there) { continue }
             // The journal may still speak of a version that S3 has replaced by what was closed since.
             if power, there == nil, allowed.contains(where: { $0.map(bodies.contains) ?? false }) { continue }
+            // Or S3 has what came after, which no sync had covered.
+            if power, there == nil, later.contains(where: { $0.names[path] != names[path] }) { continue }
             return "\(path) is \(Contents.name(there)), not \(allowed.map { Contents.name($0) })"
         }
         let missing = directories.subtracting(view.directories).filter { path in
@@ -207,7 +212,9 @@ struct Model: Sendable {
         directories = view.directories
         for (path, bytes) in view.files.sorted(by: { $0.key < $1.key }) {
             add(path, bytes ?? [])
-            guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else { continue }
+            guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else {
+                continue
+            }
             files[file]?.synced = old.synced + [bytes]
         }
         directories = view.directories
@@ -233,8 +240,5 @@ struct Ledger: Sendable {
     func lost(_ found: Set<[UInt8]>) -> [[UInt8]] { live.keys.filter { !found.contains($0) } }
 
     /// What no sync has covered is not promised after a power cut.
-    mutating func powerCut(_ found: Set<[UInt8]>) {
-        live = live.filter { $0.value || found.contains($0.key) }
-        for contents in live.keys { live[contents] = true }
-    }
+    mutating func powerCut() { live = live.filter(\.value) }
 }

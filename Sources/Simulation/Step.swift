@@ -3,8 +3,12 @@ import Disk
 /// One thing that happens in a run: what a program does, what goes wrong, or that time passes. A step means something
 /// whatever came before it, so that a history can be shortened by leaving steps out.
 public enum Step: Sendable, Hashable {
-    public enum OpenMode: String, Sendable, Hashable, CaseIterable { case read, write, append, create, truncate, exclusive }
-    public enum Sky: String, Sendable, Hashable, CaseIterable { case fair, stormy, unreachable, unavailable, signIn, refused }
+    public enum OpenMode: String, Sendable, Hashable, CaseIterable {
+        case read, write, append, create, truncate, exclusive
+    }
+    public enum Sky: String, Sendable, Hashable, CaseIterable {
+        case fair, stormy, unreachable, unavailable, signIn, refused
+    }
     public enum DiskTrouble: String, Sendable, Hashable, CaseIterable { case none, full, failingWrites, failingSyncs }
 
     // A program's file, by its slot.
@@ -50,6 +54,11 @@ public struct Scenario: Sendable {
     private static let files = ["a", "b.txt", "d/a", "d/b.txt", "d/s/a", "e/a", "e/s/b.txt"]
     private static let directories = ["d", "e", "d/s", "e/s"]
 
+    /// A history told by hand.
+    public init(seed: UInt64, isShared: Bool, _ steps: [Step]) {
+        (self.seed, self.isShared, self.steps) = (seed, isShared, steps)
+    }
+
     public init(seed: UInt64, count: Int) {
         var random = SeededRandom(seed &* 0x9E37_79B9 &+ 7)
         self.seed = seed
@@ -68,7 +77,8 @@ public struct Scenario: Sendable {
         let file = random.happens(0.9) ? pick(files) : pick(names)
         let count = random.happens(0.1) ? 0 : random.happens(0.05) ? 70_000 : Int.random(in: 1...300, using: &random)
         if isShared, random.happens(0.06) {
-            return random.happens(0.8) ? .foreignPut(path: file, token: token, count: count) : .foreignDelete(path: file)
+            return random.happens(0.8)
+                ? .foreignPut(path: file, token: token, count: count) : .foreignDelete(path: file)
         }
         if random.happens(0.06 * disasters) {
             let after = random.happens(0.4) ? 0 : Int.random(in: 1...12, using: &random)

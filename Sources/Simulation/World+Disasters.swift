@@ -9,8 +9,8 @@ import SystemPackage
 extension World {
     /// The process is killed, or the power goes; then the next process mounts.
     func crash(power: Bool) throws {
-        let wasHalted = disk.isDead || hasDiskTrouble
-        let expected = power || wasHalted ? nil : volume.expectedRows().rows
+        let hadTrouble = hasDiskTrouble
+        let expected = power || hadTrouble || disk.isDead ? nil : volume.expectedRows().rows
         slots = [:]
         closed = [:]
         disk = disk.crash(power: power)
@@ -29,10 +29,13 @@ extension World {
             throw Broken(text: "the volume does not mount: \(error)")
         }
         let view = view()
-        if power { ledger.powerCut(Set(stored().values).union(view.files.values.compactMap { $0 })) }
+        if power { ledger.powerCut() }
         try checkLedger(view, power ? "after a power cut" : "after a kill")
-        if isExact { try matchModel(view, power) }
-        restartModel()
+        if isExact { try matchModel(view, power, hadTrouble) }
+        // What a killed process has not synced may still be lost in a power cut.
+        if power { sinceSync = [] }
+        sinceSync.append(model)
+        sinceChange = [model]
         volume.start()
     }
 
@@ -42,15 +45,17 @@ extension World {
         process.end()
     }
 
-    private func matchModel(_ view: Model.View, _ power: Bool) throws {
+    private func matchModel(_ view: Model.View, _ power: Bool, _ hadTrouble: Bool) throws {
         let stored = self.stored()
         var losses: [String] = []
-        for candidate in (power ? sinceSync : sinceChange).reversed() {
-            guard let found = candidate.loss(view, power: power, stored: stored) else {
+        let candidates = power ? sinceSync : sinceChange
+        for (index, candidate) in candidates.enumerated().reversed() {
+            let later = candidates[(index + 1)...]
+            guard let found = candidate.loss(view, power: power, stored: stored, later: later) else {
                 model = candidate
                 model.adopt(view, power: power)
                 // S3 may be ahead of what the journal knows.
-                if power { isExact = false }
+                if power || hadTrouble { isExact = false }
                 return
             }
             if !losses.contains(found) { losses.append(found) }
@@ -68,8 +73,11 @@ extension World {
         } catch {
             throw Broken(text: "the journal does not open: \(error)")
         }
-        for (name, value) in expected where found[name] != value {
-            throw Broken(text: "the journal's row \(Self.text(name)) is \(found[name] == nil ? "missing" : "not the state's")")
+        for (name, value) in expected.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+            guard let row = found[name] else { throw Broken(text: "the journal lacks the row \(Self.text(name))") }
+            if let difference = Volume.difference(name, row, value) {
+                throw Broken(text: "in the journal, \(difference)")
+            }
         }
         for name in found.keys where expected[name] == nil && name.first != UInt8(ascii: "n") {
             throw Broken(text: "the journal has a row \(Self.text(name)) that the state does not ask for")
@@ -78,7 +86,10 @@ extension World {
 
     private static func text(_ name: [UInt8]) -> String {
         let isNumber = [UInt8(ascii: "n"), UInt8(ascii: "i")].contains(name.first)
-        let rest = isNumber ? "\(name.dropFirst().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })" : String(decoding: name.dropFirst(), as: UTF8.self)
+        let rest =
+            isNumber
+            ? "\(name.dropFirst().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })"
+            : String(decoding: name.dropFirst(), as: UTF8.self)
         return String(decoding: name.prefix(1), as: UTF8.self) + " " + rest
     }
 
@@ -131,8 +142,7 @@ extension World {
                 try take(.unlink(path: change.path))
             }
         }
-        let left = volume.report().changes.map { "\($0.path): \($0.failure.map { "\($0)" } ?? "no failure")" }
-        throw Broken(text: "the queue does not empty: \(left)")
+        throw Broken(text: "the queue does not empty: \(volume.queue())")
     }
 
     private func checkConverged() throws {
@@ -144,13 +154,17 @@ extension World {
             if path.hasSuffix("/") {
                 directories.remove(parent)
             } else if !stored.keys.contains(where: { $0.hasPrefix(path + "/") }) {
-                guard let there = shown.removeValue(forKey: path) else { throw Broken(text: "S3 has \(path), the view has not") }
+                guard let there = shown.removeValue(forKey: path) else {
+                    throw Broken(text: "S3 has \(path), the view has not")
+                }
                 if there != bytes {
                     throw Broken(text: "S3 has \(path) as \(Contents.name(bytes)), the view as \(Contents.name(there))")
                 }
             }
             while !parent.isEmpty {
-                guard view.directories.contains(parent) else { throw Broken(text: "S3 has \(parent)/, the view has not") }
+                guard view.directories.contains(parent) else {
+                    throw Broken(text: "S3 has \(parent)/, the view has not")
+                }
                 directories.remove(parent)
                 parent = Model.parent(parent)
             }
@@ -162,12 +176,20 @@ extension World {
                 let bytes = model.files[file]?.bytes
                 throw Broken(text: "\(path) is \(Contents.name(view.files[path] ?? nil)), not \(Contents.name(bytes))")
             }
+            if view.directories != model.directories {
+                throw Broken(text: "directories are \(view.directories.sorted()), not \(model.directories.sorted())")
+            }
             if view.files.count != model.names.count { throw Broken(text: "the view has other files than it should") }
         }
         if !scenario.isShared, !isExact {
             model.adopt(view, power: true)
-            restartModel()
             isExact = true
+            let client = client
+            if case .failure(let error) = try perform({ () async throws(Errno) in try await client.syncDirectory("") })
+            {
+                throw Broken(text: "on a healthy disk the journal cannot be synced: \(error)")
+            }
+            restartModel()
         }
     }
 }

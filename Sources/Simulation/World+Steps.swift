@@ -23,24 +23,28 @@ extension World {
         case .read(let path): try read(path)
         case .rename(let old, let new, let exchange): try rename(old, new, exchange)
         case .unlink(let path):
-            try change({ () async throws(Errno) in try await client.unlink(path) }) { model throws(Errno) in
+            try change(Call { () async throws(Errno) in try await client.unlink(path) }) { model throws(Errno) in
                 try model.unlink(path)
             }
         case .makeDirectory(let path):
-            try change({ () async throws(Errno) in try await client.makeDirectory(path) }) { model throws(Errno) in
+            try change(Call { () async throws(Errno) in try await client.makeDirectory(path) }) { model throws(Errno) in
                 try model.makeDirectory(path)
             }
         case .removeDirectory(let path):
-            try change({ () async throws(Errno) in try await client.removeDirectory(path) }) { model throws(Errno) in
+            try change(Call { () async throws(Errno) in try await client.removeDirectory(path) }) {
+                model throws(Errno) in
                 try model.removeDirectory(path)
             }
         case .changeMode(let path, let mode):
-            try change({ () async throws(Errno) in try await client.changeMode(path, mode) }) { model throws(Errno) in
+            try change(Call { () async throws(Errno) in try await client.changeMode(path, mode) }) {
+                model throws(Errno) in
                 _ = try model.isDirectory(path) ? 0 : model.file(path)
             }
         case .list(let path): try list(path)
         case .syncDirectory(let path):
-            if case .success = try perform({ () async throws(Errno) in try await client.syncDirectory(path) }), !disk.isDead {
+            if case .success = try perform({ () async throws(Errno) in try await client.syncDirectory(path) }),
+                !disk.isDead
+            {
                 sinceSync = [model]
             }
         case .foreignPut(let path, let token, let count): foreignPut(path, Contents.make(token, count: count))
@@ -109,18 +113,23 @@ extension World {
         }
     }
 
+    /// What a program does.
+    private struct Call {
+        let body: @Sendable () async throws(Errno) -> Void
+        init(_ body: @escaping @Sendable () async throws(Errno) -> Void) { self.body = body }
+    }
+
     /// A change of names.
     private func change(
-        _ body: @escaping @Sendable () async throws(Errno) -> Void,
-        _ expected: (inout Model) throws(Errno) -> Void
+        _ call: Call, _ expected: (inout Model) throws(Errno) -> Void
     ) throws {
         seen.take()
-        let outcome = try perform(body)
+        let outcome = try perform(call.body)
         var after = model
         let wanted: Result<Void, Errno>
         do throws(Errno) { wanted = .success(try expected(&after)) } catch { wanted = .failure(error) }
         let fit = try fit(outcome, wanted, "the call")
-        if fit != .refused { 
+        if fit != .refused {
             for (inode, contents) in seen.take() {
                 ledger.release(contents)
                 ledger.release(closed[inode])
@@ -168,7 +177,9 @@ extension World {
         let seen = seen.take().last?.contents
         var slot = Slot(open: open, file: 0, mayWrite: mode != .read, isAppending: mode == .append)
         if case .success(let file) = wanted { slot.file = file }
-        if !slots.values.contains(where: { $0.open.inode == open.inode }) { closed[open.inode] = seen ?? contents(open.inode) }
+        if !slots.values.contains(where: { $0.open.inode == open.inode }) {
+            closed[open.inode] = seen ?? contents(open.inode)
+        }
         slots[number] = slot
         sinceChange = sinceChange.isEmpty ? [after] : Array(sinceChange.dropLast()) + [after]
         sinceSync.append(after)
@@ -231,7 +242,8 @@ extension World {
         guard let slot = slots.removeValue(forKey: number) else { return }
         let client = client
         let shown = volume.shown(slot.open.inode)
-        let bytes = shown.flatMap { contents($0) }
+        var bytes = shown.flatMap { contents($0) }
+        if bytes == nil { bytes = try? perform { () async throws(Errno) in try await client.read(slot.open) }.get() }
         let isNamed = volume.shown().contains { $0.inode == slot.open.inode }
         if isNamed, let bytes { server.allow(bytes) }
         let outcome = try perform { () async throws(Errno) in try await client.close(slot.open) }
@@ -242,7 +254,7 @@ extension World {
             model = after
             sinceChange = [after]
             sinceSync.append(after)
-            if slot.mayWrite, isNamed, let bytes { closedInLedger(slot, bytes) }
+            if slot.mayWrite, isNamed, shown?.isDirty == true, let bytes { closedInLedger(slot, bytes) }
         case .refused: return
         case .unsure:
             halfSettled(slot, after)
@@ -263,7 +275,8 @@ extension World {
         let client = client
         let expected = contents(slot.open.inode)
         let outcome = try perform { () async throws(Errno) in try await client.read(slot.open) }
-        guard case .done = try fit(outcome, Result<Void, Errno>.success(()), "a read"), case .success(let bytes) = outcome
+        guard case .done = try fit(outcome, Result<Void, Errno>.success(()), "a read"),
+            case .success(let bytes) = outcome
         else { return }
         if isExact, bytes != model.files[slot.file]?.bytes {
             throw Broken(text: "read \(Contents.name(bytes)), not \(Contents.name(model.files[slot.file]?.bytes))")
@@ -294,14 +307,15 @@ extension World {
         do throws(Errno) { wanted = .success(try model.file(path)) } catch { wanted = .failure(error) }
         guard case .done = try fit(outcome, wanted, "read(\(path))"), case .success(let bytes) = outcome else { return }
         if isExact, case .success(let file) = wanted, bytes != model.files[file]?.bytes {
-            throw Broken(text: "\(path) reads as \(Contents.name(bytes)), not \(Contents.name(model.files[file]?.bytes))")
+            throw Broken(
+                text: "\(path) reads as \(Contents.name(bytes)), not \(Contents.name(model.files[file]?.bytes))")
         }
     }
 
     private func rename(_ old: String, _ new: String, _ exchange: Bool) throws {
         if disk.isDead { return }
         let client = client
-        try change({ () async throws(Errno) in try await client.rename(old, new, exchange: exchange) }) {
+        try change(Call { () async throws(Errno) in try await client.rename(old, new, exchange: exchange) }) {
             model throws(Errno) in try model.rename(old, new, exchange: exchange)
         }
     }

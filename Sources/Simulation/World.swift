@@ -37,7 +37,10 @@ public final class World {
         private let contents = Mutex<[(InodeNumber, [UInt8])]>([])
 
         func note(_ inode: InodeNumber, _ volume: Volume, _ server: Server) {
-            let seen = volume.shown(inode).flatMap { $0.contents { server.bytes($0) } }
+            guard let shown = volume.shown(inode) else { return }
+            // After a crash the view may be behind what it has stored itself.
+            let seen =
+                shown.contents { server.bytes($0) } ?? shown.location.flatMap { server.bucket.object($0.key)?.bytes }
             if let seen { contents.withLock { $0.append((inode, seen)) } }
         }
 
@@ -121,7 +124,8 @@ public final class World {
         store.weather = weather
         let volume = try Volume(
             options: options, store: store, cache: nil, journal: "/journal", key: nil,
-            disk: BuggyDisk(disk: disk, bug: bug, ending: { store.disconnect() }), clock: process.clock, writers: NoOtherWriter(),
+            disk: BuggyDisk(disk: disk, bug: bug, ending: { store.disconnect() }), clock: process.clock,
+            writers: NoOtherWriter(),
             logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
         return (store, volume)
     }
@@ -141,6 +145,7 @@ public final class World {
                 if isTracing { trace.append("\(index) \(executor.now) \(step)") }
                 try take(step)
                 try checkAfterStep()
+                if isTracing { trace += volume.queue().map { "    queued \($0)" } }
                 index += 1
             }
             try calm()
@@ -204,7 +209,11 @@ public final class World {
     func view() -> Model.View {
         var view = Model.View()
         for shown in volume.shown() {
-            if shown.isDirectory { view.directories.insert(shown.path) } else { view.files[shown.path] = .some(contents(shown)) }
+            if shown.isDirectory {
+                view.directories.insert(shown.path)
+            } else {
+                view.files[shown.path] = .some(contents(shown))
+            }
         }
         return view
     }
@@ -237,7 +246,9 @@ public final class World {
 
     /// Another device has no scruples: what it replaces is gone by its will, and so is what was built on it here.
     private func replaceStored(_ key: ObjectKey) {
-        for shown in volume.shown() where shown.location?.key == key && shown.usesBase { ledger.release(contents(shown)) }
+        for shown in volume.shown() where shown.location?.key == key && shown.usesBase {
+            ledger.release(contents(shown))
+        }
         for slot in slots.values {
             if let shown = volume.shown(slot.open.inode), shown.location?.key == key { ledger.release(contents(shown)) }
         }

@@ -1,16 +1,12 @@
+import Glibc
 import Simulation
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-/// Runs seeds until one fails: `simulate --seeds N --from S --steps K`, or one seed with its history: `--seed X`.
+/// What scripts/simulate is asked for.
 struct Arguments {
     var seeds: UInt64 = 1000
     var from: UInt64 = 0
     var steps = 300
-    var bug: DeliberateBug?
-    var isTracing = false
+    var bugs: [DeliberateBug] = []
     var keepsGoing = false
 
     init(_ list: [String]) throws {
@@ -28,10 +24,10 @@ struct Arguments {
             case "--seed":
                 from = try number(rest.popFirst())
                 seeds = 1
-                isTracing = true
             case "--bug":
                 guard let name = rest.popFirst(), let bug = DeliberateBug(rawValue: name) else { throw Wrong() }
-                self.bug = bug
+                bugs.append(bug)
+            case "--bugs": bugs = DeliberateBug.allCases
             case "--keep-going": keepsGoing = true
             default: throw Wrong()
             }
@@ -47,20 +43,44 @@ if getenv("SWIFT_DETERMINISTIC_HASHING") == nil {
     execv("/proc/self/exe", list)
 }
 guard let arguments = try? Arguments(Array(CommandLine.arguments.dropFirst())) else {
-    print("simulate [--seeds N] [--from S] [--steps K] [--seed X] [--bug NAME] [--keep-going]")
+    print("simulate [--seeds N] [--from S] [--steps K] [--seed X] [--bug NAME | --bugs] [--keep-going]")
     print("bugs: \(DeliberateBug.allCases.map(\.rawValue).joined(separator: " "))")
     exit(2)
 }
+
+/// The first seed that holds without a bug and fails with it.
+func firstCatch(_ bug: DeliberateBug) -> (seed: UInt64, violation: Violation)? {
+    for seed in arguments.from..<arguments.from + arguments.seeds {
+        let scenario = Scenario(seed: seed, count: arguments.steps)
+        guard let violation = Run.violation(scenario, bug) else { continue }
+        if Run.violation(scenario) == nil { return (seed, violation) }
+    }
+    return nil
+}
+
+if !arguments.bugs.isEmpty {
+    var isMissed = false
+    for bug in arguments.bugs {
+        if let (seed, violation) = firstCatch(bug) {
+            print("\(bug.rawValue): seed \(seed), \(violation)")
+        } else {
+            print("\(bug.rawValue): NOT FOUND in \(arguments.seeds) seeds")
+            isMissed = true
+        }
+    }
+    exit(isMissed ? 1 : 0)
+}
+
 var failures = 0
 for seed in arguments.from..<arguments.from + arguments.seeds {
     let scenario = Scenario(seed: seed, count: arguments.steps)
-    guard let violation = Run.violation(scenario, arguments.bug) else { continue }
+    guard let violation = Run.violation(scenario) else { continue }
     failures += 1
     print("seed \(seed): \(violation)")
     if arguments.keepsGoing { continue }
-    let (shortest, why) = Run.shorten(scenario, arguments.bug, violation)
+    let (shortest, why) = Run.shorten(scenario, violation)
     print("shortened to \(shortest.steps.count) steps: \(why)")
-    for line in Run.history(shortest, arguments.bug) { print("  \(line)") }
+    for line in Run.history(shortest) { print("  \(line)") }
     break
 }
 if failures == 0 { print("\(arguments.seeds) seeds from \(arguments.from): all held") }

@@ -1,0 +1,73 @@
+import Simulation
+import Testing
+
+/// Histories that once showed a bug, each as short as it could be made.
+@Suite("Histories in the simulator")
+struct HistoryTests {
+    /// Which objects are there at first, and the order of what happens at once, follow from the seed.
+    private func expectHeld(_ steps: [Step], isShared: Bool = false) {
+        for seed in 0..<20 as Range<UInt64> {
+            let violation = Run.violation(Scenario(seed: seed, isShared: isShared, steps))
+            #expect(violation == nil, "seed \(seed): \(violation.map { "\($0)" } ?? "")")
+        }
+    }
+
+    @Test("An empty file that was synced and not closed is there after a kill")
+    func syncedEmpty() {
+        expectHeld([.open(slot: 3, path: "e", .truncate), .fsync(slot: 3), .kill(after: 0)])
+    }
+
+    @Test("A reader's close publishes nothing of what a writer has not closed")
+    func readerCloses() {
+        expectHeld([
+            .open(slot: 0, path: "b.txt", .create), .write(slot: 0, share: 93, token: 53, count: 199),
+            .read(path: "b.txt"), .pass(milliseconds: 60_000),
+        ])
+    }
+
+    @Test("A directory stays when the only file in it was never closed")
+    func unclosedChild() {
+        expectHeld([
+            .makeDirectory(path: "d"), .open(slot: 1, path: "d/b.txt", .create), .pass(milliseconds: 3000),
+            .kill(after: 0), .calm,
+        ])
+    }
+
+    @Test("A directory made under the name of one that was renamed gets a marker of its own")
+    func nameTakenAgain() {
+        expectHeld([
+            .unlink(path: "d/s/a"), .pass(milliseconds: 60_000), .rename("d", "e", exchange: false),
+            .makeDirectory(path: "d"), .makeDirectory(path: "d/s"), .kill(after: 1), .read(path: "e/a"), .calm,
+        ])
+    }
+
+    @Test("Two directories that change names do not lose a file that had just come into one of them")
+    func exchangedDirectories() {
+        expectHeld([
+            .save(path: "d/a", token: 20, count: 269, isSynced: true), .rename("d/a", "e/s", exchange: false),
+            .replace(path: "d/b.txt", token: 196, count: 288), .rename("d/s", "d/b.txt", exchange: true),
+            .save(path: "d/a", token: 226, count: 20, isSynced: true), .pass(milliseconds: 60_000),
+            .rename("d/a", "e/s", exchange: false), .rename("d", "e", exchange: true), .pass(milliseconds: 60_000),
+            .save(path: "e/s/b.txt", token: 255, count: 150, isSynced: false),
+        ])
+    }
+
+    @Test("A journal that cannot be rewritten while the disk fails goes on when it does not")
+    func failingRewrite() {
+        expectHeld([
+            .disk(.failingSyncs), .save(path: "a", token: 1, count: 100, isSynced: true),
+            .save(path: "b.txt", token: 2, count: 100, isSynced: true), .disk(.failingWrites),
+            .save(path: "d/a", token: 3, count: 100, isSynced: true), .makeDirectory(path: "e"),
+            .save(path: "a", token: 4, count: 100, isSynced: true), .disk(.none),
+            .save(path: "a", token: 5, count: 100, isSynced: true), .powerCut(after: 0),
+        ])
+    }
+
+    @Test("A file that took a directory's name survives a kill while the directory moves")
+    func nameOfDirectory() {
+        expectHeld([
+            .replace(path: "e/a", token: 106, count: 243), .rename("e/a", "d", exchange: true), .kill(after: 10),
+            .pass(milliseconds: 60_000),
+        ])
+    }
+}
