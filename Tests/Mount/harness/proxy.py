@@ -46,7 +46,7 @@ class _Wire:
                 self.server = None
             for writer in list(self.ends):
                 raw = writer.get_extra_info("socket")
-                if raw is not None:
+                if raw is not None and raw.fileno() >= 0:
                     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 writer.transport.abort()
             self.moving.set()

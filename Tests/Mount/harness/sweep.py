@@ -40,11 +40,23 @@ def processes_of(root):
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             try:
+                # To read the environment of a process that hangs in an exec hangs too: only this run's own are asked.
+                if _started(name) < _BEGAN:
+                    continue
                 if mark in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
                     found.append(int(name))
             except OSError:
                 pass
     return found
+
+
+_BEGAN = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _started(number):
+    """When a process began, seconds since the machine did."""
+    fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def abort(entry):
