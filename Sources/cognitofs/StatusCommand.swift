@@ -114,7 +114,8 @@ struct SyncCommand: ParsableCommand {
                 } else if mount.pending > 0 {
                     throw MountFailure(
                         .temporary,
-                        "The process of \(mount.mountPoint) has ended; the next mount goes on with what S3 doesn't have.")
+                        "The process of \(mount.mountPoint) has ended; the next mount goes on with what S3 doesn't have."
+                    )
                 }
             } catch {
                 failure = failure ?? error
