@@ -40,6 +40,8 @@ class Cognitofs(System):
         return [
             self.binary, "mount", f"s3://{BUCKET}/{prefix}", where, "--endpoint", server.endpoint, "--region", REGION,
             "--credentials", "environment", "--cache-dir", folder / "cache", "--state-dir", folder / "state", "--foreground",
+            # As s3fs does: close returns when S3 has the file.
+            "-o", "durability=remote",
         ]  # fmt: skip
 
 

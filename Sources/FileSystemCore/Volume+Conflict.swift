@@ -76,10 +76,17 @@ extension Volume {
     private func draftWithEqualBytes(
         _ intent: Intent, _ theirs: ObjectSummary
     ) async throws(ObjectStoreError) -> Draft? {
-        guard intent.kind == .put, let inode = intent.inode, let draft = update({ $0.draft(inode, intent) }),
-            draft.node.linkTarget == nil, draft.file.size == theirs.size
-        else { return nil }
-        let contents = contents(draft)
+        guard let inode = intent.inode, let draft = update({ $0.draft(inode, intent) }) else { return nil }
+        let contents: FileContents
+        if intent.kind == .copy {
+            // Most often a copy of ours, made by a process that was killed before it learned of it.
+            contents = FileContents(
+                size: draft.file.baseSize, snapshot: nil, source: source(draft.node), reader: reader)
+        } else {
+            guard draft.node.linkTarget == nil else { return nil }
+            contents = self.contents(draft)
+        }
+        guard contents.size == theirs.size else { return nil }
         for offset in stride(from: Int64(0), to: theirs.size, by: Int(Self.step)) {
             let range = offset..<min(offset + Self.step, theirs.size)
             guard try await isEqual(contents, theirs.version, range) else { return nil }
@@ -130,9 +137,12 @@ extension VolumeState {
         setKnown(intent.place, theirs)
         guard let inode = intent.inode, tree[inode]?.file != nil else { return }
         tree[inode]?.file?.location = theirs.version
-        tree[inode]?.file?.identity = theirs.version
-        tree[inode]?.file?.baseSize = theirs.size
-        tree[inode]?.file?.committedGeneration = draft.file.generation
+        // A copy says nothing of what was written here since.
+        if intent.kind == .put {
+            tree[inode]?.file?.identity = theirs.version
+            tree[inode]?.file?.baseSize = theirs.size
+            tree[inode]?.file?.committedGeneration = draft.file.generation
+        }
         tree[inode]?.attributes.stored = nil
         if tree[inode]?.attributes.isDirty == true { try? enqueueMetadata(inode, now: now) }
     }

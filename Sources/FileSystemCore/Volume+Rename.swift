@@ -93,9 +93,10 @@ extension VolumeState {
         if mode == .exchange, let target {
             // Through a third name, which nobody can see in the view: all three steps are made under one lock.
             let aside = Self.exchangeName(source.inode)
-            ids += try move(target, to: newParent, aside, now)
-            ids += try move(source, to: newParent, newName, now)
-            if let aside = tree[target.inode] { ids += try move(aside, to: parent, name, now) }
+            // Nothing is put off: each step is about keys that the next one takes over.
+            ids += try move(target, to: newParent, aside, now, mayDefer: false)
+            ids += try move(source, to: newParent, newName, now, mayDefer: false)
+            if let aside = tree[target.inode] { ids += try move(aside, to: parent, name, now, mayDefer: false) }
         } else {
             if let target { try replace(target, now) }
             ids += try move(source, to: newParent, newName, now)
@@ -124,9 +125,9 @@ extension VolumeState {
 
     /// Moves one node in the view and queues what follows for each object at or below it.
     private mutating func move(
-        _ node: Node, to parent: InodeNumber, _ name: EntryName, _ now: Duration
+        _ node: Node, to parent: InodeNumber, _ name: EntryName, _ now: Duration, mayDefer: Bool = true
     ) throws(Errno) -> [IntentID] {
-        if node.isDirectory { return try moveDirectory(node, to: parent, name, now) }
+        if node.isDirectory { return try moveDirectory(node, to: parent, name, now, mayDefer) }
         // What an earlier rename still owes is queued under the name it gave.
         queueMove(of: node.inode, now)
         let key = try tree.key(node.inode)
@@ -137,7 +138,7 @@ extension VolumeState {
 
     /// Moves a directory at once. What is changed in it is queued now, the many clean files later (`DeferredMoves`).
     private mutating func moveDirectory(
-        _ node: Node, to parent: InodeNumber, _ name: EntryName, _ now: Duration
+        _ node: Node, to parent: InodeNumber, _ name: EntryName, _ now: Duration, _ isPutOff: Bool
     ) throws(Errno) -> [IntentID] {
         guard let oldPrefix = tree.keyPrefix(node.inode) else { return [] }
         var directories: [(inode: InodeNumber, prefix: KeyPrefix)] = [(node.inode, oldPrefix)]
@@ -159,7 +160,7 @@ extension VolumeState {
                 } else if isMoving(child) {
                     wasDeferred = true
                 } else if let key = ObjectKey(prefix.bytes + name.bytes) {
-                    if mayDefer(child, from: key) {
+                    if isPutOff, mayDefer(child, from: key) {
                         clean.append((inode, key))
                     } else {
                         changed.append((inode, key, Place(prefix: prefix, name: name)))

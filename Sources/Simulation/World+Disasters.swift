@@ -179,7 +179,12 @@ extension World {
             if view.directories != model.directories {
                 throw Broken(text: "directories are \(view.directories.sorted()), not \(model.directories.sorted())")
             }
-            if view.files.count != model.names.count { throw Broken(text: "the view has other files than it should") }
+            if view.files.count != model.names.count {
+                throw Broken(
+                    text:
+                        "the view has other files than it should: \(view.files.keys.sorted()) instead of \(model.names.keys.sorted())"
+                )
+            }
         }
         if !scenario.isShared, !isExact {
             model.adopt(view, power: true)
