@@ -322,10 +322,13 @@ extension Volume {
             guard error.code == .preconditionFailed else { throw error }
         }
         update { state in
-            state.tree[inode]?.directory?.hasMarker = true
-            state.tree[inode]?.attributes.isDirty = false
+            // A directory that was renamed meanwhile has this marker under its old name, and needs one of its own.
+            if let node = state.tree[inode], state.place(node) == intent.place {
+                state.tree[inode]?.directory?.hasMarker = true
+                state.tree[inode]?.attributes.isDirty = false
+                if stored != nil { state.tree[inode]?.attributes.stored = attributes }
+            }
             guard let stored else { return }
-            state.tree[inode]?.attributes.stored = attributes
             let version = ObjectVersion(key: intent.key, eTag: stored)
             state.setKnown(
                 intent.place, ObjectSummary(version: version, size: 0, lastModified: clock.wall().seconds))

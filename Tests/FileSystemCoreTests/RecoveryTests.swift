@@ -171,3 +171,43 @@ import Testing
         #expect(space.memory.calls[reads...].filter { $0.kind.isWrite }.map(\.kind) == [.put])
     }
 }
+
+@Suite struct EmptyDirectoryTests {
+    @Test("A directory that was moved and then lost its last file is there after a kill", arguments: 0..<16)
+    func moved(_ variant: Int) async throws {
+        let first = try Space(.local, quietTime: .milliseconds(variant & 1 == 0 ? 0 : 100_000))
+        try await first.mkdir("old")
+        try await first.write("old/f", "x")
+        if variant & 2 == 0 { await first.settle() }
+        if variant & 4 == 0 {
+            first.expire()
+            _ = try await first.list("old")
+            _ = try await first.list("")
+        }
+        try await first.rename("old", "new")
+        if variant & 8 == 0 { for _ in 0..<50 { await Task.yield() } }
+        try await first.unlink("new/f")
+        let second = try Space(.local, after: first)
+        #expect(try await second.list("") == ["new"], "variant \(variant)")
+        #expect(await second.settle().isEmpty)
+        second.expire()
+        #expect(try await second.list("") == ["new"], "variant \(variant) after all is stored")
+        #expect(second.keys == ["new/"])
+    }
+
+    @Test("A directory that is renamed while its marker is on the way gets one under its new name")
+    func renamedMeanwhile() async throws {
+        let space = try Space(.local)
+        let gate = Gate()
+        space.faulty.setScript { call, _ in call.kind == .put && call.name == "s/old/" ? .holdAfter(gate) : nil }
+        try await space.mkdir("old")
+        space.volume.hurry()
+        while space.keys.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
+        try await space.rename("old", "new")
+        gate.open()
+        #expect(await space.settle().isEmpty)
+        #expect(space.keys == ["new/"])
+        space.expire()
+        #expect(try await space.list("") == ["new"])
+    }
+}
