@@ -52,7 +52,10 @@ struct MountConfTests {
                 "[mount]\numask = 77",
                 "m.conf:2: mount.umask must be permission bits in octal, in quotes, from \"000\" to \"777\", not 77."
             ),
-            ("[mount]\ndurability = \"local\"", "m.conf:2: mount.durability must be \"remote\", not \"local\"."),
+            (
+                "[mount]\ndurability = \"disk\"",
+                "m.conf:2: mount.durability must be \"local\" or \"remote\", not \"disk\"."
+            ),
         ])
     func refusals(text: String, expected: String) {
         #expect(message(text) == expected)
