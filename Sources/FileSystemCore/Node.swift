@@ -178,8 +178,9 @@ struct DirectoryState: Sendable {
     var absentAt: [EntryName: Duration] = [:]
     /// S3 was asked for the attributes that the marker keeps.
     var hasAsked = false
-    /// When a directory in this one was last listed, and how many were without a pause: signs of a walker.
+    /// When a directory in this one was last listed, which, and how many were without a pause: signs of a walker.
     var walkedAt: Duration?
+    var walkedTo: InodeNumber?
     var walkCount = 0
     /// Lookups that had to ask S3 since the last complete listing.
     var probeCount = 0

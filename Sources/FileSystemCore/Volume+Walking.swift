@@ -9,6 +9,7 @@ extension Volume {
 
     /// Called when `inode` has to be listed. Lists all below its parent instead, if somebody walks there.
     func listWalked(_ inode: InodeNumber) async {
+        if isDown { return }
         let walk: (parent: InodeNumber, latch: Latch<Void>, isNew: Bool)? = update { state in
             guard !state.isBlind, let parent = state.noteWalk(to: inode, clock.monotonic()) else { return nil }
             if let latch = state.walks[parent] { return (parent, latch, false) }
@@ -45,8 +46,9 @@ extension Volume {
                 if page.continuation == nil { break }
             }
         } catch {
-            // The single listings say what is wrong.
-            return
+            // The single listings say what is wrong, and somebody has to walk anew before this is tried again.
+            if error.code == .unreachable { noteUnreachable() }
+            return update { $0.tree[unkept: top]?.directory?.walkCount = 0 }
         }
         let directories = listing.complete(isEnd: request.continuation == nil)
         update { state in
@@ -70,9 +72,12 @@ extension VolumeState {
         guard inode != .root, let parent = tree[unkept: inode]?.parent,
             let directory = tree[unkept: parent]?.directory, directory.listedAt != nil
         else { return nil }
+        // The same one again is no walk.
+        guard directory.walkedTo != inode else { return nil }
         let isNear = directory.walkedAt.map { now - $0 < Self.walkPause } ?? false
         let count = isNear ? directory.walkCount + 1 : 1
         tree[unkept: parent]?.directory?.walkedAt = now
+        tree[unkept: parent]?.directory?.walkedTo = inode
         tree[unkept: parent]?.directory?.walkCount = count
         return count >= Self.walkCount ? parent : nil
     }

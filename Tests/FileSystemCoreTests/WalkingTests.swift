@@ -1,4 +1,5 @@
 import ObjectStore
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -31,6 +32,25 @@ import Testing
         }
         let asked = space.memory.calls.filter { $0.kind == .list }.map(\.name)
         #expect(asked == (0..<6).map { "s/d/\($0)/" })
+    }
+
+    @Test("Without a network nobody waits for a flat listing")
+    func offline() async throws {
+        let space = try Space(freshness: .seconds(1))
+        for number in 0..<10 { space.foreign("d/\(number)/a", "x") }
+        for number in try await space.list("d") { _ = try await space.list("d/\(number)") }
+        space.fail(.unreachable) { _ in true }
+        space.expire()
+        _ = try await space.list("d")
+        space.memory.forgetCalls()
+        let tried = Mutex(0)
+        space.faulty.setScript { _, _ in
+            tried.withLock { $0 += 1 }
+            return .failBefore(Space.error(.unreachable))
+        }
+        for number in 0..<10 { #expect(try await space.list("d/\(number)") == ["a"]) }
+        // Nothing is asked while the network is known to be down, but for the one who looks for it.
+        #expect(tried.withLock { $0 } <= 5)
     }
 
     @Test("Sorted out of a flat listing, directories are what their own listings say", arguments: 0..<30)
