@@ -291,8 +291,8 @@ def test_a_second_mount_is_refused(people, bucket):
     check(first, contents)
     (one.root / "second").mkdir()
     refused = one.run("mount", one.root / "second", "--config", one.conf, "--foreground")
-    assert refused.returncode == 75
-    assert "belong to another mount" in refused.stderr and refused.stderr.count("\n") == 1
+    assert refused.returncode == 71
+    assert f"is mounted on {first.path} already" in refused.stderr and refused.stderr.count("\n") == 1
     write_all(first.path / "new", b"x")
     check(first, contents)
     first.unmount()
