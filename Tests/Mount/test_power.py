@@ -127,7 +127,8 @@ class Cuts:
         for number, before in self.trees.items():
             states, step = possible(self.ledger(number), before)
             found = Tree.read(self.mounted.path / f"writer{number}")
-            if (found.hashes(), found.folders) not in states:
+            # Directories without a file are not compared: S3 may be ahead of what the cut has left of the journal.
+            if found.hashes() not in [files for files, _ in states]:
                 raise AssertionError(self.difference(number, found, states))
             self.trees[number] = found
             # A writer that never closed the file has published nothing: it does now.
