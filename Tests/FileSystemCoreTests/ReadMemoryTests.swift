@@ -22,7 +22,8 @@ import Testing
             let ahead = plan.plan(offset: offset, count: 1 << 20, size: bench.source.size)
             try await bench.expectRead(range, ahead: ahead)
         }
-        #expect(bench.peak > 4 << 20 && bench.peak <= 8 << 20)
+        // A read that has a part of its bytes goes on in any case: one of a megabyte may be over the limit.
+        #expect(bench.peak > 4 << 20 && bench.peak <= 9 << 20)
         #expect(bench.disk.writtenByteCount > 0)
     }
 
