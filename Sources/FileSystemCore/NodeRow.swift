@@ -73,6 +73,7 @@ extension NodeRow.File {
         location = try reader.optional { (reader) throws(ByteReader.Malformed) in try reader.version() }
         identity = try reader.optional { (reader) throws(ByteReader.Malformed) in try reader.version() }
         baseSize = try reader.number()
+        guard baseSize >= 0 else { throw ByteReader.Malformed() }
         closed = try reader.optional { (reader) throws(ByteReader.Malformed) in try NodeRow.Contents(&reader) }
         synced = try reader.optional { (reader) throws(ByteReader.Malformed) in try NodeRow.Contents(&reader) }
     }
@@ -94,8 +95,9 @@ extension NodeRow.Contents {
     }
 
     init(_ reader: inout ByteReader) throws(ByteReader.Malformed) {
-        generation = try reader.number()
+        generation = try ByteReader.counter(try reader.number())
         size = try reader.number()
+        guard size >= 0 else { throw ByteReader.Malformed() }
         staged = try reader.optional { (reader) throws(ByteReader.Malformed) in
             NodeRow.Staged(name: try reader.text(), point: try reader.point())
         }

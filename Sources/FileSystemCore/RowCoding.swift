@@ -97,6 +97,12 @@ extension ByteWriter {
 }
 
 extension ByteReader {
+    /// A number that goes on being counted up from: one near the largest there is was never written.
+    static func counter(_ number: UInt64) throws(Malformed) -> UInt64 {
+        guard number < 1 << 62 else { throw Malformed() }
+        return number
+    }
+
     mutating func timestamp() throws(Malformed) -> Timestamp {
         Timestamp(seconds: try number(), nanoseconds: try number())
     }
@@ -180,7 +186,7 @@ extension ByteReader {
     }
 
     mutating func intent(_ id: IntentID) throws(Malformed) -> Intent {
-        let order: UInt64 = try number()
+        let order = try Self.counter(try number())
         guard let kind = Intent.Kind(rawValue: try number()) else { throw Malformed() }
         return Intent(
             id: id, order: order, kind: kind, key: try key(),

@@ -6,6 +6,8 @@ import SystemPackage
 extension Volume {
     /// Pages of one flat listing, of a thousand keys each. What they did not reach is listed when it is asked for.
     private static let pageLimit = 10
+    /// After this time no further page is asked for: somebody waits for one directory.
+    private static let timeLimit = Duration.seconds(3)
 
     /// Called when `inode` has to be listed. Lists all below its parent instead, if somebody walks there.
     func listWalked(_ inode: InodeNumber) async {
@@ -43,7 +45,7 @@ extension Volume {
                 let page = try await store.list(request, .metadata)
                 listing.add(page)
                 request.continuation = page.continuation
-                if page.continuation == nil { break }
+                if page.continuation == nil || clock.monotonic() - startedAt > Self.timeLimit { break }
             }
         } catch {
             // The single listings say what is wrong, and somebody has to walk anew before this is tried again.

@@ -47,6 +47,7 @@ struct VolumeRecovery {
             let id = IntentID(value: try Self.number(name))
             intents[id] = value == nil ? nil : try reader.intent(id)
         case .node:
+            guard InodeNumber(try Self.number(name)) != .root else { throw ByteReader.Malformed() }
             nodes[InodeNumber(try Self.number(name))] = value == nil ? nil : try NodeRow(&reader)
         case .origin:
             let inode = InodeNumber(try Self.number(name))
@@ -73,7 +74,7 @@ struct VolumeRecovery {
 
     private static func number(_ name: [UInt8]) throws(ByteReader.Malformed) -> UInt64 {
         guard name.count == 8 else { throw ByteReader.Malformed() }
-        return name.reduce(0) { $0 << 8 | UInt64($1) }
+        return try ByteReader.counter(name.reduce(0) { $0 << 8 | UInt64($1) })
     }
 
     // MARK: Staged files
@@ -89,7 +90,9 @@ struct VolumeRecovery {
 
     /// Opens what is staged and removes what no row speaks of: a file whose writer neither closed nor synced it.
     /// Throws when the machine refuses what it may give later: nothing is given up then.
-    func openStaged(_ store: StagedFile.Store, _ logger: Logger) throws(Errno) -> [InodeNumber: Staged] {
+    func openStaged(
+        _ store: StagedFile.Store, isCut: Bool, _ logger: Logger
+    ) throws(Errno) -> [InodeNumber: Staged] {
         var found: [InodeNumber: Staged] = [:]
         var kept: Set<String> = []
         for (inode, row) in nodes {
@@ -104,10 +107,11 @@ struct VolumeRecovery {
                 logger.error(
                     "Changed bytes could not be read back; the file is shown as S3 has it",
                     metadata: ["file": "\(row.name)", "staged": "\(candidates[0].staged?.name ?? "")"])
+                for name in Set(candidates.compactMap { $0.staged?.name }) { store.putAside(name) }
             }
         }
-        // A row that does not read may speak of any of them.
-        guard unreadable == 0 else { return found }
+        // A row that does not read, or was cut off, may speak of any of them.
+        guard unreadable == 0, !isCut else { return found }
         do throws(Errno) {
             try store.removeLeftovers(except: kept)
         } catch {

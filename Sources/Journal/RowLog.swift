@@ -40,6 +40,8 @@ public final class RowLog: Sendable {
     private let disk: any DiskAccess
     private let logger: Logger
     private let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 1)
+    /// When it was opened, the log did not end with a whole batch: a crash tore the last one, or it is damaged.
+    let isCut: Bool
     /// What waits to be written, in order; held for a moment only. Taken inside `writer`.
     private let queue = Mutex<[Item]>([])
     /// Puts writers in order; held while sealing and writing.
@@ -60,6 +62,7 @@ public final class RowLog: Sendable {
         self.key = key
         self.disk = disk
         self.logger = logger
+        isCut = false
         try disk.remove(path)
         let log = try Log.create(path, .rows, key, on: disk)
         try log.file.syncData()
@@ -84,6 +87,7 @@ public final class RowLog: Sendable {
         var reader = RowReplay(log)
         try pool.withBuffer { (buffer) throws(Errno) in try reader.run(buffer, replay) }
         let dropped = try log.file.status().size - reader.end
+        isCut = dropped > 0
         if dropped > 0 {
             logger.notice(
                 "The journal ended in an incomplete record, which was cut off",
@@ -245,10 +249,14 @@ public final class RowLog: Sendable {
             let added = try write(rows, to: log, at: Int64(Log.headByteCount), sequence: 1)
             try log.file.syncData()
             try disk.rename(temporary, to: path)
-            try disk.syncDirectory(path.removingLastComponent())
+            // From here on the old log has no name: whatever else fails, the new one is the journal.
             let end = Int64(Log.headByteCount) + added.byteCount
             writer = Writer(log: log, end: end, sequence: 1 + added.recordCount, sizeWhenRewritten: end)
             Self.keepRoom(&writer)
+            // Until the name is on the disk a power cut brings the old log back, so no sync may succeed.
+            writer.isSuspect = true
+            try disk.syncDirectory(path.removingLastComponent())
+            writer.isSuspect = false
         } catch {
             try? disk.remove(temporary)
             // Not again before it has grown once more.

@@ -41,6 +41,8 @@ public struct JournalUnavailable: Error, Sendable, CustomStringConvertible {
 public final class SpaceJournal: Sendable {
     public let rows: RowLog
     public let staging: StagedFile.Store
+    /// The rows did not end with a whole batch when they were opened: what was cut off may have spoken of any staged file.
+    public var isCut: Bool { rows.isCut }
     /// Held until the journal goes.
     private let owner: any DiskFile
 
@@ -71,6 +73,20 @@ public final class SpaceJournal: Sendable {
             directory: directory.appending(Self.stagedName), key: key, logger: logger, disk: disk)
     }
 
+    private static func readThrough(_ path: FilePath, _ disk: any DiskAccess) throws(Errno) {
+        let file = try disk.open(path, O_RDONLY)
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
+        var offset: Int64 = 0
+        while true {
+            let result: Result<Int, Errno> = bytes.withUnsafeMutableBytes { bytes in
+                Result { () throws(Errno) in try file.read(at: offset, into: bytes) }
+            }
+            let count = try result.get()
+            if count == 0 { return }
+            offset += Int64(count)
+        }
+    }
+
     private static func openRows(
         _ directory: FilePath, _ key: SealingKey?, _ disk: any DiskAccess, _ logger: Logger,
         _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
@@ -83,6 +99,8 @@ public final class SpaceJournal: Sendable {
             do throws(Errno) {
                 return try RowLog(opening: path, key, disk, logger, replay)
             } catch .ioError {
+                // A disk that does not read is no log of another key: then this throws, and nothing is moved.
+                try readThrough(path, disk)
                 let aside = directory.appending("unreadable-" + Hex.encode(SecureRandom.bytes(6)))
                 try disk.createDirectory(aside)
                 try disk.rename(path, to: aside.appending(rowsName))

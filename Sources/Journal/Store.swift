@@ -37,14 +37,20 @@ extension StagedFile {
             return StagedFile(path, self, Contents(log), LogWriter())
         }
 
-        /// Removes the logs that an earlier process left, but for those named in `kept`.
+        /// Removes the logs that an earlier process left, but for those named in `kept` and those put aside.
         public func removeLeftovers(except kept: Set<String>) throws(Errno) {
-            for name in try disk.names(directory) where !kept.contains(name) {
+            for name in try disk.names(directory) where !kept.contains(name) && !name.hasSuffix(Self.asideSuffix) {
                 try disk.remove(directory.appending(name))
             }
         }
 
+        /// Gives a log that does not open another name, under which nothing removes it. Best effort: it may be gone.
+        public func putAside(_ name: String) {
+            try? disk.rename(directory.appending(name), to: directory.appending(name + Self.asideSuffix))
+        }
+
         private static let suffix = ".log"
+        private static let asideSuffix = ".damaged"
 
         static func temporaryName(of path: FilePath) -> String { (path.lastComponent?.string ?? "") + ".new" }
     }

@@ -117,6 +117,43 @@ import Testing
         #expect(again.rows == [[1]: [5], [3]: [7]])
     }
 
+    @Test("A rewrite whose new name may not be on the disk goes on in the new log, and no sync succeeds before it is")
+    func rewriteUnsynced() throws {
+        let disk = SimulatedDisk(seed: 1)
+        func open(_ disk: SimulatedDisk) throws -> (journal: SpaceJournal, rows: [[UInt8]: [UInt8]]) {
+            var rows: [[UInt8]: [UInt8]] = [:]
+            let journal = try SpaceJournal(directory: "/j", key: nil, logger: quiet, disk: disk) { name, value in
+                rows[Array(name)] = value.map { Array($0) }
+            }
+            return (journal, rows)
+        }
+        let journal = try open(disk).journal
+        journal.rows.enqueue(batch([([1], [1])]))
+        try journal.rows.sync()
+        let rows = batch([([1], [1])])
+        journal.rows.enqueueRewrite { rows }
+        disk.failNext(.syncDirectory, with: .ioError)
+        try journal.rows.flush()
+        #expect(journal.rows.isWorthRewriting)
+        #expect(throws: Errno.ioError) { try journal.rows.sync() }
+        journal.rows.enqueue(batch([([2], [2])]))
+        try journal.rows.flush()
+        // A kill finds what came after, in the log that has the name.
+        let again = try open(disk.crash(power: false))
+        #expect(again.rows == [[1]: [1], [2]: [2]])
+    }
+
+    @Test("A staged log that was put aside is never removed as a leftover")
+    func putAside() throws {
+        let directory = try TemporaryDirectory()
+        let store = try makeStore(directory, key: nil)
+        let (damaged, left) = (try store.create(baseSize: 0), try store.create(baseSize: 0))
+        store.putAside(damaged.name)
+        try store.removeLeftovers(except: [])
+        #expect(try Directory.names(directory.path) == [damaged.name + ".damaged"])
+        #expect(left.name != damaged.name)
+    }
+
     @Test("A full disk refuses a batch and keeps it for later; nothing of it is found in between")
     func fullDisk() throws {
         let disk = try SmallDisk(megabytes: 2)
