@@ -18,7 +18,6 @@ struct DeferredMoves: Sendable {
     private var changed: Set<InodeNumber> = []
 
     var isEmpty: Bool { files.isEmpty }
-    var count: Int { files.count }
     var inodes: some Collection<InodeNumber> { files.values }
 
     func contains(_ key: ObjectKey) -> Bool { files[key] != nil }

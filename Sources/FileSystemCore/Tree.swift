@@ -181,15 +181,4 @@ struct Tree: Sendable {
         }
         return true
     }
-
-    /// All nodes below a directory, parents before children.
-    func descendants(_ inode: InodeNumber) -> [InodeNumber] {
-        var found: [InodeNumber] = []
-        var waiting = nodes[inode]?.directory.map { Array($0.children.values) } ?? []
-        while let next = waiting.popLast() {
-            found.append(next)
-            if let directory = nodes[next]?.directory { waiting.append(contentsOf: directory.children.values) }
-        }
-        return found
-    }
 }

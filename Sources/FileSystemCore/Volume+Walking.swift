@@ -22,7 +22,7 @@ extension Volume {
         guard let walk else { return }
         if walk.isNew {
             Task(executorPreference: clock.executor) {
-                await self.listFlat(walk.parent)
+                await self.listFlat(walk.parent, from: inode)
                 self.update { $0.walks[walk.parent] = nil }
                 walk.latch.resolve(.success(()))
             }
@@ -31,15 +31,19 @@ extension Volume {
         try? await walk.latch.wait()
     }
 
-    private func listFlat(_ top: InodeNumber) async {
-        let begin: (prefix: KeyPrefix, start: UInt64)? = update { state in
-            state.tree.keyPrefix(top).map { ($0, state.overlay.beginListing()) }
+    /// Lists what is below `top`, from the directory on that is asked for: those before it were looked at, or are another
+    /// listing's.
+    private func listFlat(_ top: InodeNumber, from asked: InodeNumber) async {
+        let begin: (prefix: KeyPrefix, asked: KeyPrefix, start: UInt64)? = update { state in
+            guard let prefix = state.tree.keyPrefix(top), let asked = state.tree.keyPrefix(asked) else { return nil }
+            return (prefix, asked, state.overlay.beginListing())
         }
-        guard let (prefix, start) = begin else { return }
+        guard let (prefix, asked, start) = begin else { return }
         defer { update { $0.overlay.endListing(start) } }
         let startedAt = clock.monotonic()
-        var listing = FlatListing(prefix)
-        var request = ListRequest(prefix: prefix.bytes, delimited: false)
+        var request = ListRequest(
+            prefix: prefix.bytes, delimited: false, startAfter: ObjectKey(Array(asked.bytes.dropLast())))
+        var listing = FlatListing(prefix, after: request.startAfter)
         do throws(ObjectStoreError) {
             for _ in 0..<Self.pageLimit {
                 let page = try await store.list(request, .metadata)
@@ -54,6 +58,8 @@ extension Volume {
         }
         let directories = listing.complete(isEnd: request.continuation == nil)
         update { state in
+            // So large that one listing does not reach its end: the next one has to be worth it again.
+            if request.continuation != nil { state.tree[unkept: top]?.directory?.walkCount = 0 }
             for (prefix, directory) in directories {
                 guard let inode = state.tree.inode(of: prefix),
                     !state.isFresh(state.tree[unkept: inode]?.directory?.listedAt, now: startedAt)
@@ -90,9 +96,12 @@ struct FlatListing {
     private let top: KeyPrefix
     private var directories: [[UInt8]: Base.Directory] = [:]
     private var last: [UInt8] = []
+    /// The listing began after this key.
+    private let start: [UInt8]
 
-    init(_ top: KeyPrefix) {
+    init(_ top: KeyPrefix, after start: ObjectKey? = nil) {
         self.top = top
+        self.start = start?.bytes ?? []
         directories[top.bytes] = Base.Directory()
     }
 
@@ -132,11 +141,12 @@ struct FlatListing {
         directories[above]?.add(ListPage(objects: [], commonPrefixes: [bytes], continuation: nil), below: prefix)
     }
 
-    /// The directories of which all is known, those above before those below. Where the listing stopped before its end, that
-    /// leaves out those into which the next key may fall.
+    /// The directories of which all is known, those above before those below. That leaves out those that a key before the
+    /// first may be in, and, where the listing stopped before its end, those into which the next key may fall.
     func complete(isEnd: Bool) -> [(KeyPrefix, Base.Directory)] {
         directories.compactMap { bytes, directory -> (KeyPrefix, Base.Directory)? in
-            guard isEnd || !last.starts(with: bytes), let prefix = KeyPrefix(bytes) else { return nil }
+            let isBegunBefore = !start.isEmpty && start.starts(with: bytes)
+            guard !isBegunBefore, isEnd || !last.starts(with: bytes), let prefix = KeyPrefix(bytes) else { return nil }
             var settled = directory
             settled.settle()
             return (prefix, settled)

@@ -34,6 +34,16 @@ import Testing
         #expect(asked == (0..<6).map { "s/d/\($0)/" })
     }
 
+    @Test("In a space too large for one flat listing a walk costs a few requests a directory, never ten")
+    func large() async throws {
+        let space = try Space(freshness: .seconds(1000))
+        for number in 0..<60 { for file in 0..<250 { space.foreign("d/\(number)/\(file)", "x") } }
+        let names = try await space.list("d")
+        space.memory.forgetCalls()
+        for name in names { #expect(try await space.list("d/\(name)").count == 250) }
+        #expect(space.memory.callCount(.list) <= 2 * names.count)
+    }
+
     @Test("Without a network nobody waits for a flat listing")
     func offline() async throws {
         let space = try Space(freshness: .seconds(1))
@@ -68,8 +78,11 @@ import Testing
             }
         }
         let top = try #require(KeyPrefix("s/"))
-        var flat = FlatListing(top)
-        var request = ListRequest(prefix: top.bytes, delimited: false, maxKeys: Int.random(in: 1...10, using: &random))
+        // From the start, or from a directory on.
+        let start = Bool.random(using: &random) ? nil : ObjectKey("s/" + ["a", "b", "a/b", "é"][Int(seed % 4)])
+        var flat = FlatListing(top, after: start)
+        var request = ListRequest(
+            prefix: top.bytes, delimited: false, startAfter: start, maxKeys: Int.random(in: 1...10, using: &random))
         repeat {
             let page = try await store.list(request, .metadata)
             flat.add(page)
