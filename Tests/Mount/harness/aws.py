@@ -168,7 +168,7 @@ class LocalAWS:
     def account(self, name=None):
         """A new user of the app, with a password, and where the app keeps this user's files."""
         name = name or f"{uuid.uuid4().hex[:8]}@example.com"
-        password = "Correct-Horse-" + uuid.uuid4().hex[:8]
+        password = "Correct-Horse-1-" + uuid.uuid4().hex[:8]  # the policy wants a digit, which a number in hex may lack
         idp = self.admin("cognito-idp")
         idp.admin_create_user(
             UserPoolId=self.pool, Username=name, MessageAction="SUPPRESS",
