@@ -129,6 +129,9 @@ struct FileState: Sendable {
     var closed: SettledContents?
     var synced: SettledContents?
 
+    /// The disk could not take what the last close left: what is sent is what the contents are when their turn comes.
+    var isUnsettled = false
+
     /// The deletion that waits for the last close of an unlinked file.
     var heldDelete: IntentID?
     /// What the kernel's page cache holds pages of; its pages may be kept at the next open only for the same contents.
@@ -143,6 +146,13 @@ struct FileState: Sendable {
         location = object.version
         identity = object.version
         isArchived = object.isArchived
+    }
+
+    /// As S3 has it, without what was changed since.
+    mutating func dropChanges() {
+        size = baseSize
+        staged = nil
+        generation = committedGeneration
     }
 
     /// The contents differ from what S3 has.

@@ -13,11 +13,7 @@ extension Volume {
         do throws(ObjectStoreError) {
             do throws(ObjectStoreError) {
                 if isDown { throw Self.down }
-                // A journal that still names the old place of the bytes must not outlive them. What only adds goes on, since
-                // that is what makes room on a full disk.
-                if intent.kind == .delete, isJournalBehind {
-                    throw ObjectStoreError(.unavailable, "\(intent.key) stays until the journal can be written")
-                }
+                try checkWritten(intent)
                 try await run(intent)
                 result = .done
             } catch {
@@ -38,6 +34,27 @@ extension Volume {
             releasePoint(inode)
             adoptAndDrop(inode)
         }
+    }
+
+    /// Nothing is sent that a crash would not find in the journal. What is there goes on while nothing new can be
+    /// written, since that is what makes room on a full disk.
+    private func checkWritten(_ intent: Intent) throws(ObjectStoreError) {
+        guard isJournalBehind else { return }
+        var names: Set = [RowKind.intent.name(intent.id.value)]
+        if let inode = intent.inode { names.insert(RowKind.node.name(inode.value)) }
+        if journal.rows.isWaiting(names) { throw behind(intent) }
+    }
+
+    /// Returns when a power cut cannot take back what leads to a request. A disk that fails must not keep bytes from S3, so
+    /// what only adds is sent even then; a journal that still names the old place of the bytes must not outlive them.
+    private func secure(_ intent: Intent) throws(ObjectStoreError) {
+        do throws(Errno) { try syncRows() } catch {
+            guard [.put, .copy, .marker].contains(intent.kind) else { throw behind(intent) }
+        }
+    }
+
+    private func behind(_ intent: Intent) -> ObjectStoreError {
+        ObjectStoreError(.unavailable, "\(intent.key) stays as it is until the journal can be written")
     }
 
     private func run(_ intent: Intent) async throws(ObjectStoreError) {
@@ -74,10 +91,12 @@ extension Volume {
     private func put(_ intent: Intent) async throws(ObjectStoreError) {
         guard let inode = intent.inode else { return }
         try await knowStored(inode)
-        guard let draft = update({ $0.draft(inode, intent) }) else { return }
+        guard let draft = update({ $0.draft(inode, intent) }) else {
+            return update { $0.keepAttributesQueued(inode, now: clock.monotonic()) }
+        }
         let attempt = Attempt(
             inode: inode, size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
-        let eTag = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
+        let eTag = try await answered(intent, attempt) { () async throws(ObjectStoreError) in
             try await upload(intent.key, draft)
         }
         update { state in
@@ -91,15 +110,16 @@ extension Volume {
     /// Runs a write. What it would leave behind is kept from before it is sent until its answer is known, so that a later
     /// run recognises it even when this process dies in between.
     private func answered(
-        _ key: ObjectKey, _ attempt: Attempt, _ body: () async throws(ObjectStoreError) -> ETag
+        _ intent: Intent, _ attempt: Attempt, _ body: () async throws(ObjectStoreError) -> ETag
     ) async throws(ObjectStoreError) -> ETag {
-        update { $0.remember(attempt, at: key) }
+        update { $0.remember(attempt, at: intent.key) }
         do throws(ObjectStoreError) {
+            try secure(intent)
             let eTag = try await body()
-            update { $0.forgetAttempts(at: key) }
+            update { $0.forgetAttempts(at: intent.key) }
             return eTag
         } catch {
-            if !error.isTransient, error.code != .cancelled { update { $0.forgetLastAttempt(at: key) } }
+            if !error.isTransient, error.code != .cancelled { update { $0.forgetLastAttempt(at: intent.key) } }
             throw error
         }
     }
@@ -228,7 +248,7 @@ extension Volume {
         let attributes = typeChanges || draft.node.attributes.isDirty ? draft.attributes : nil
         let attempt = Attempt(
             inode: inode, size: draft.file.baseSize, metadata: attributes?.metadata, eTag: location.eTag)
-        let eTag = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
+        let eTag = try await answered(intent, attempt) { () async throws(ObjectStoreError) in
             try await store.copy(
                 location, size: draft.file.baseSize, to: intent.key, attributes, draft.precondition, .upload)
         }
@@ -246,6 +266,7 @@ extension Volume {
         guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
             location.key == intent.key, draft.node.attributes.isDirty
         else { return }
+        try secure(intent)
         let eTag = try await store.copy(
             location, size: draft.file.baseSize, to: intent.key, draft.attributes, .matches(location.eTag), .upload)
         update { state in
@@ -257,6 +278,7 @@ extension Volume {
     }
 
     private func delete(_ intent: Intent) async throws(ObjectStoreError) {
+        try secure(intent)
         if let precondition = try await deletePrecondition(intent) {
             do throws(ObjectStoreError) {
                 try await store.delete(intent.key, precondition, .metadata)
@@ -314,7 +336,7 @@ extension Volume {
         var stored: ETag?
         do throws(ObjectStoreError) {
             let attempt = Attempt(inode: inode, size: 0, metadata: attributes.metadata, eTag: nil)
-            stored = try await answered(intent.key, attempt) { () async throws(ObjectStoreError) in
+            stored = try await answered(intent, attempt) { () async throws(ObjectStoreError) in
                 try await store.put(intent.key, .empty, attributes, precondition, .metadata)
             }
         } catch {
@@ -359,11 +381,16 @@ extension VolumeState {
         guard let node = tree[unkept: inode], var file = node.file, node.isLinked || intent.kind == .copy else {
             return nil
         }
+        let isClosedOnly = intent.kind == .put && !options.faults.contains(.publishesUnclosed)
         // While somebody writes, what is sent is what was closed.
-        let closed = intent.kind == .put && !options.faults.contains(.publishesUnclosed) ? file.pendingClose : nil
+        let closed = isClosedOnly ? file.pendingClose : nil
         if let closed {
             file.size = closed.size
             file.generation = closed.generation
+        } else if isClosedOnly, file.isDirty, !file.isUnsettled {
+            // S3 has what was closed, perhaps under another name.
+            guard file.location != nil else { return nil }
+            file.dropChanges()
         }
         if intent.kind == .put, !file.isDirty, file.location?.key == intent.key { return nil }
         var attributes = attributesToStore(node)
@@ -391,6 +418,11 @@ extension VolumeState {
         return name.map { ContentType.of($0) } != ContentType.of(node.name)
     }
 
+    /// Attributes were to go to S3 with contents that need no sending any more.
+    mutating func keepAttributesQueued(_ inode: InodeNumber, now: Duration) {
+        if tree[unkept: inode]?.attributes.isDirty == true { try? enqueueMetadata(inode, now: now) }
+    }
+
     /// S3 has the contents of `draft`.
     mutating func stored(_ inode: InodeNumber, _ intent: Intent, _ object: ObjectSummary, _ draft: Volume.Draft) {
         if !options.faults.contains(.keepsOldVersion) { setKnown(intent.place, object) }
@@ -400,6 +432,7 @@ extension VolumeState {
         tree[inode]?.file?.identity = object.version
         tree[inode]?.file?.baseSize = object.size
         tree[inode]?.file?.committedGeneration = draft.file.generation
+        if draft.file.generation == file.generation { tree[inode]?.file?.isUnsettled = false }
         if keepsPages { tree[inode]?.file?.pages = object.version }
         noteStored(inode, draft, draft.attributes)
         if draft.file.staged == nil, file.staged == nil, object.size == 0 { tree[inode]?.file?.size = file.size }

@@ -33,7 +33,7 @@ extension Volume {
             }
             if batch.isEmpty { return }
             do throws(Errno) {
-                try journal.rows.sync()
+                try syncRows()
             } catch {
                 // With the next one, or at the next start.
                 return discards.withLock { discards in

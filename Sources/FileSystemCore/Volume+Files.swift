@@ -104,8 +104,10 @@ extension Volume {
             let opener = try look { state throws(Errno) -> Int32? in
                 guard let open = state.handles[handle] else { throw .badFileDescriptor }
                 guard let file = state.tree[inode]?.file, file.isDirty else { return nil }
-                // A reader closes a new file for everybody to see only where nobody is writing it.
-                guard open.mayWrite || (file.location == nil && file.writerCount == 0) else { return nil }
+                // A reader closes a new file for everybody to see only where nobody has written to it.
+                guard open.mayWrite || (file.location == nil && file.writerCount == 0 && file.staged == nil) else {
+                    return nil
+                }
                 return open.pid
             }
             guard let opener, !writers.hasWriter(inode, among: [caller.pid, opener]) else { return .ready(()) }

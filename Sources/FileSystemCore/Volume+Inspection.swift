@@ -107,6 +107,16 @@ extension Volume {
         return queue ?? []
     }
 
+    /// The nodes that the journal keeps, in words.
+    package func kept() -> [String] {
+        let nodes = try? look { state throws(Errno) in
+            state.tree.nodes.keys.sorted { $0.value < $1.value }.filter(state.isNodeKept).compactMap { inode in
+                state.tree[inode].map { "\(inode.value) \(NodeRow($0).recovered)" }
+            }
+        }
+        return nodes ?? []
+    }
+
     private func isUnpublished(_ node: Node, _ state: VolumeState) throws(Errno) -> Bool {
         guard node.file?.isDirty == true else { return false }
         return state.overlay.committer.intents(for: try state.tree.key(node.inode)).isEmpty

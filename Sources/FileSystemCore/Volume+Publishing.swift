@@ -8,13 +8,13 @@ extension Volume {
         guard options.durability == .local else { return publish(inode) }
         return .later { () async throws(Errno) in
             try self.keepContents(inode)
-            try self.journal.rows.sync()
+            try self.syncRows()
         }
     }
 
     /// Returns when every change made before is on this disk.
     func syncJournal() -> Answer<Void> {
-        .later { () async throws(Errno) in try self.journal.rows.sync() }
+        .later { () async throws(Errno) in try self.syncRows() }
     }
 
     /// Queues the contents, if they changed, for everybody to see.

@@ -63,7 +63,7 @@ public final class Volume: FileSystem {
         recovery.damage(options.faults)
         var restored = VolumeState(options: options, now: clock.wall())
         let uploads = recovery.uploads
-        recovery.restore(to: &restored, staged)
+        recovery.restore(to: &restored, staged, now: clock.monotonic())
         self.options = options
         self.store = store
         self.cache = cache
@@ -206,7 +206,17 @@ public final class Volume: FileSystem {
         _ = flushRows()
     }
 
-    /// True while the journal does not have all that it should: what cannot be taken back is not to be done then.
+    /// Returns when the disk has all of the journal. After a failed sync the kernel may have dropped what was written, so
+    /// the journal is written anew, from memory.
+    func syncRows() throws(Errno) {
+        do throws(Errno) { try journal.rows.sync() } catch {
+            guard journal.rows.isSuspect else { throw error }
+            rewriteJournal()
+            try journal.rows.sync()
+        }
+    }
+
+    /// True while the journal does not have all that it should.
     var isJournalBehind: Bool { journalFailure.withLock { $0 } != nil && !flushJournal() }
 
     /// Throws while the journal cannot take changes: nothing more is promised then.

@@ -156,7 +156,7 @@ struct VolumeRecovery {
     // MARK: State
 
     /// Puts everything into a new state.
-    consuming func restore(to state: inout VolumeState, _ staged: [InodeNumber: Staged]) {
+    consuming func restore(to state: inout VolumeState, _ staged: [InodeNumber: Staged], now: Duration) {
         var given = Set<InodeNumber>()
         for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
             restore(inode, row, staged[inode], &given, &state)
@@ -165,6 +165,8 @@ struct VolumeRecovery {
         for (key, list) in attempts { state.restore(list, at: key) }
         state.restore(origins, base)
         state.adopt(base)
+        // They were to go with contents that a power cut has taken.
+        for inode in nodes.keys.sorted(by: { $0.value < $1.value }) { state.keepAttributesQueued(inode, now: now) }
     }
 
     /// Puts a node into the tree, its directories first.

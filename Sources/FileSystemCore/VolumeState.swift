@@ -239,12 +239,16 @@ struct VolumeState: Sendable {
         if let waiting = latches.removeValue(forKey: old) { latches[new, default: []] += waiting }
     }
 
-    /// Queues the contents that a close has left, once: a put that has not begun takes the newest. Without `closed` it
-    /// takes the contents of its moment.
+    /// Queues the contents that a close has left, once: a put that has not begun takes the newest. Without `closed`, which
+    /// the disk could not take, it sends the contents of its moment.
     mutating func enqueuePut(
         _ inode: InodeNumber, _ closed: SettledContents?, now: Duration
     ) throws(Errno) -> IntentID {
-        if let closed { noteClosed(inode, closed) }
+        if let closed {
+            noteClosed(inode, closed)
+        } else if tree[unkept: inode]?.file?.isDirty == true {
+            tree[unkept: inode]?.file?.isUnsettled = true
+        }
         let key = try tree.key(inode)
         queueMove(of: inode, now)
         queueMove(at: key, now)
@@ -273,6 +277,7 @@ struct VolumeState: Sendable {
             tree[inode]?.file?.isStreamingClosed = true
         }
         tree[inode]?.file?.closed = closed
+        tree[inode]?.file?.isUnsettled = false
     }
 
     /// Queues changed attributes. They wait a moment for the next change, unless contents are on their way anyway.

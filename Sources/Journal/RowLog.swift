@@ -35,6 +35,14 @@ public final class RowLog: Sendable {
         var isShort = false
     }
 
+    /// How far a log is on the disk.
+    private struct Synced {
+        var log: Log?
+        var end: Int64 = 0
+
+        func covers(_ other: Synced) -> Bool { log === other.log && end >= other.end }
+    }
+
     private let path: FilePath
     private let key: SealingKey?
     private let disk: any DiskAccess
@@ -46,8 +54,8 @@ public final class RowLog: Sendable {
     private let queue = Mutex<[Item]>([])
     /// Puts writers in order; held while sealing and writing.
     private let writer: Mutex<Writer>
-    /// One fdatasync at a time. Order: `syncing`, `writer`, `queue`.
-    private let syncing = Mutex(())
+    /// One fdatasync at a time, and what the last one was for. Order: `syncing`, `writer`, `queue`.
+    private let syncing = Mutex(Synced())
 
     /// A log shorter than this is not worth rewriting, bytes.
     private static let smallestRewrite: Int64 = 4 << 20
@@ -113,6 +121,9 @@ public final class RowLog: Sendable {
     /// Bytes of the log on the disk.
     public var size: Int64 { writer.withLock { $0.end } }
 
+    /// A sync has failed: none succeeds before the log is rewritten.
+    public var isSuspect: Bool { writer.withLock { $0.isSuspect } }
+
     /// True when most of the log is dead: time for `enqueueRewrite`.
     public var isWorthRewriting: Bool {
         writer.withLock { $0.isSuspect || ($0.end > Self.smallestRewrite && $0.end > 2 * $0.sizeWhenRewritten) }
@@ -158,20 +169,43 @@ public final class RowLog: Sendable {
         try writer.withLock { (writer) throws(Errno) in try flush(&writer) }
     }
 
-    /// Returns when everything enqueued before is on the disk.
+    /// Returns when everything enqueued before is on the disk. One fdatasync is for all that came while another ran.
     public func sync() throws(Errno) {
-        try syncing.withLock { (_) throws(Errno) in
-            let log = try writer.withLock { (writer) throws(Errno) in
-                try flush(&writer)
-                return writer.isSuspect ? nil : writer.log
-            }
-            // After a failed fdatasync the next one may succeed without the bytes: a rewrite has to come first.
-            guard let log else { throw Errno.ioError }
+        let wanted = try writer.withLock { (writer) throws(Errno) in
+            try flush(&writer)
+            return try Self.toSync(writer)
+        }
+        try syncing.withLock { (synced) throws(Errno) in
+            if synced.covers(wanted) { return }
+            // All that has come since goes with it.
+            let now = try writer.withLock { (writer) throws(Errno) in try Self.toSync(writer) }
+            guard let log = now.log else { return }
             do throws(Errno) {
                 try log.file.syncData()
             } catch {
                 writer.withLock { $0.isSuspect = $0.isSuspect || $0.log === log }
                 throw error
+            }
+            synced = now
+        }
+    }
+
+    private static func toSync(_ writer: Writer) throws(Errno) -> Synced {
+        // After a failed fdatasync the next one may succeed without the bytes: a rewrite has to come first.
+        if writer.isSuspect { throw .ioError }
+        return Synced(log: writer.log, end: writer.end)
+    }
+
+    /// True when what was enqueued about one of these rows has not been written yet.
+    public func isWaiting(_ names: Set<[UInt8]>) -> Bool {
+        queue.withLock { queue in
+            queue.contains { item in
+                guard case .batch(let batch) = item else { return false }
+                var isThere = false
+                _ = RowBatch.read(batch.writer.bytes[...]) { name, _ in
+                    isThere = isThere || names.contains(Array(name))
+                }
+                return isThere
             }
         }
     }

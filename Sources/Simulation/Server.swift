@@ -4,10 +4,18 @@ import Synchronization
 
 /// The bucket of a run: it notes what is published, and has the bug of the run.
 final class Server: ObjectStore {
+    private struct State {
+        var allowed: Set<[UInt8]> = []
+        /// What was stored without leave.
+        var violations: [String] = []
+        var isTracing = false
+        var trace: [String] = []
+    }
+
     let bucket: InMemoryObjectStore
     private let bug: DeliberateBug?
-    /// What may be stored, and what was stored without leave. Held for a moment only.
-    private let state = Mutex((allowed: Set<[UInt8]>(), violations: [String]()))
+    /// Held for a moment only.
+    private let state = Mutex(State())
 
     init(_ bucket: InMemoryObjectStore, _ bug: DeliberateBug?) {
         self.bucket = bucket
@@ -22,6 +30,32 @@ final class Server: ObjectStore {
         state.withLock { state in
             defer { state.violations = [] }
             return state.violations
+        }
+    }
+
+    /// From now on each change that is asked for is told.
+    func beginTrace() { state.withLock { $0.isTracing = true } }
+
+    /// What was asked for since, and what came of it.
+    func takeTrace() -> [String] {
+        state.withLock { state in
+            defer { state.trace = [] }
+            return state.trace
+        }
+    }
+
+    private func told<Value>(
+        _ what: @autoclosure () -> String, _ body: () async throws(ObjectStoreError) -> Value
+    ) async throws(ObjectStoreError) -> Value {
+        let line = state.withLock { $0.isTracing } ? what() : nil
+        func tell(_ outcome: String) { if let line { state.withLock { $0.trace.append("\(line): \(outcome)") } } }
+        do throws(ObjectStoreError) {
+            let value = try await body()
+            tell("\(value)")
+            return value
+        } catch {
+            tell("\(error)")
+            throw error
         }
     }
 
@@ -62,7 +96,9 @@ final class Server: ObjectStore {
         }
         do throws(ObjectStoreError) {
             let wanted = bug == .putUnconditionally ? Precondition.none : precondition
-            return try await bucket.put(key, body, attributes, wanted, context)
+            return try await told("put \(key) \(Contents.name(bytes)) if \(wanted)") { () async throws(ObjectStoreError) in
+                try await bucket.put(key, body, attributes, wanted, context)
+            }
         } catch {
             guard bug == .conflictTakenForSuccess, error.code == .preconditionFailed,
                 let there = bucket.object(key)
@@ -77,13 +113,18 @@ final class Server: ObjectStore {
     ) async throws(ObjectStoreError) -> ETag {
         if bug == .deleteBeforeCopy, source.key != key { bucket.foreignDelete(source.key) }
         let wanted = bug == .copyUnconditionally ? Precondition.none : precondition
-        return try await bucket.copy(source, size: size, to: key, attributes, wanted, context)
+        return try await told("copy \(source) to \(key) if \(wanted)") { () async throws(ObjectStoreError) in
+            try await bucket.copy(source, size: size, to: key, attributes, wanted, context)
+        }
     }
 
     func delete(
         _ key: ObjectKey, _ precondition: Precondition, _ context: RequestContext
     ) async throws(ObjectStoreError) {
-        try await bucket.delete(key, bug == .deleteUnconditionally ? .none : precondition, context)
+        let wanted = bug == .deleteUnconditionally ? Precondition.none : precondition
+        try await told("delete \(key) if \(wanted)") { () async throws(ObjectStoreError) in
+            try await bucket.delete(key, wanted, context)
+        }
     }
 
     func createUpload(

@@ -28,6 +28,7 @@ extension World {
         } catch {
             throw Broken(text: "the volume does not mount: \(error)")
         }
+        tellRecovery()
         let view = view()
         if power { ledger.powerCut() }
         try checkLedger(view, power ? "after a power cut" : "after a kill")
@@ -37,6 +38,13 @@ extension World {
         sinceSync.append(model)
         sinceChange = [model]
         volume.start()
+    }
+
+    private func tellRecovery() {
+        guard isTracing else { return }
+        tellQueue()
+        trace.append("    a new process has")
+        trace += volume.kept().map { "      \($0)" }
     }
 
     /// The process does nothing any more.

@@ -84,8 +84,10 @@ public final class World {
     var weather = Weather.fair
     var isPowerCut = false
     var hasDiskTrouble = false
-    public private(set) var trace: [String] = []
-    public var isTracing = false
+    public internal(set) var trace: [String] = []
+    public var isTracing = false {
+        didSet { if isTracing { server.beginTrace() } }
+    }
 
     public init(_ scenario: Scenario, bug: DeliberateBug? = nil) throws {
         self.scenario = scenario
@@ -145,7 +147,7 @@ public final class World {
                 if isTracing { trace.append("\(index) \(executor.now) \(step)") }
                 try take(step)
                 try checkAfterStep()
-                if isTracing { trace += volume.queue().map { "    queued \($0)" } }
+                tellQueue()
                 index += 1
             }
             try calm()
@@ -157,6 +159,13 @@ public final class World {
         } catch {
             return Violation(step: index, text: "\(error)")
         }
+    }
+
+    /// What S3 was asked for, and what is queued now.
+    func tellQueue() {
+        guard isTracing else { return }
+        trace += server.takeTrace().map { "    S3: \($0)" }
+        trace += volume.queue().map { "    queued \($0)" }
     }
 
     /// The space has something in it, and is looked at once.
