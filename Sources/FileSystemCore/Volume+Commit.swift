@@ -8,17 +8,22 @@ import SystemPackage
 /// Carries intents out. What runs here is decided by the committer; what it did is told to base, view and committer in
 /// one step under the lock.
 extension Volume {
+    /// What a request that has succeeded changes in the state. It is done in one step with the end of its intent: a crash
+    /// finds both or neither.
+    typealias Effect = @Sendable (inout VolumeState) -> Void
+
     func commit(_ intent: Intent) async {
+        var effect: Effect = { _ in }
         let result: Committer.Result
         do throws(ObjectStoreError) {
             do throws(ObjectStoreError) {
                 if isDown { throw Self.down }
                 try checkWritten(intent)
-                try await run(intent)
+                effect = try await run(intent)
                 result = .done
             } catch {
                 guard error.code == .preconditionFailed, [.put, .copy].contains(intent.kind) else { throw error }
-                result = try await settleConflict(intent)
+                (result, effect) = try await settleConflict(intent)
             }
         } catch {
             result = .failed(error)
@@ -26,6 +31,7 @@ extension Volume {
             if error.code == .unreachable { noteUnreachable() }
         }
         update { state in
+            effect(&state)
             if case .failed(let error) = result { state.lastError = error }
             state.overlay.finished(intent, result, now: clock.monotonic(), jitter: clock.random())
             if case .failed(let error) = result { state.settle(intent, after: error, clock) }
@@ -57,7 +63,7 @@ extension Volume {
         ObjectStoreError(.unavailable, "\(intent.key) stays as it is until the journal can be written")
     }
 
-    private func run(_ intent: Intent) async throws(ObjectStoreError) {
+    private func run(_ intent: Intent) async throws(ObjectStoreError) -> Effect {
         switch intent.kind {
         case .put: try await put(intent)
         case .copy: try await copy(intent)
@@ -88,36 +94,41 @@ extension Volume {
         let context: RequestContext
     }
 
-    private func put(_ intent: Intent) async throws(ObjectStoreError) {
-        guard let inode = intent.inode else { return }
+    private static let nothing: Effect = { _ in }
+
+    private func put(_ intent: Intent) async throws(ObjectStoreError) -> Effect {
+        guard let inode = intent.inode else { return Self.nothing }
         try await knowStored(inode)
         guard let draft = update({ $0.draft(inode, intent) }) else {
-            return update { $0.keepAttributesQueued(inode, now: clock.monotonic()) }
+            let now = clock.monotonic()
+            return { $0.keepAttributesQueued(inode, now: now) }
         }
         let attempt = Attempt(
             inode: inode, size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
         let eTag = try await answered(intent, attempt) { () async throws(ObjectStoreError) in
             try await upload(intent.key, draft)
         }
-        update { state in
-            let object = ObjectSummary(
-                version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.size,
-                lastModified: clock.wall().seconds)
+        let object = stored(intent, eTag, size: draft.file.size)
+        return { state in
+            state.forgetAttempts(at: intent.key)
             state.stored(inode, intent, object, draft)
         }
     }
 
-    /// Runs a write. What it would leave behind is kept from before it is sent until its answer is known, so that a later
-    /// run recognises it even when this process dies in between.
+    private func stored(_ intent: Intent, _ eTag: ETag, size: Int64) -> ObjectSummary {
+        ObjectSummary(
+            version: ObjectVersion(key: intent.key, eTag: eTag), size: size, lastModified: clock.wall().seconds)
+    }
+
+    /// Runs a write. What it would leave behind is kept from before it is sent until its effect is, so that a later run
+    /// recognises it even when this process dies in between.
     private func answered(
         _ intent: Intent, _ attempt: Attempt, _ body: () async throws(ObjectStoreError) -> ETag
     ) async throws(ObjectStoreError) -> ETag {
         update { $0.remember(attempt, at: intent.key) }
         do throws(ObjectStoreError) {
             try secure(intent)
-            let eTag = try await body()
-            update { $0.forgetAttempts(at: intent.key) }
-            return eTag
+            return try await body()
         } catch {
             if !error.isTransient, error.code != .cancelled { update { $0.forgetLastAttempt(at: intent.key) } }
             throw error
@@ -235,8 +246,8 @@ extension Volume {
 
     // MARK: Copies and attributes
 
-    private func copy(_ intent: Intent) async throws(ObjectStoreError) {
-        guard let inode = intent.inode else { return }
+    private func copy(_ intent: Intent) async throws(ObjectStoreError) -> Effect {
+        guard let inode = intent.inode else { return Self.nothing }
         let (typeChanges, isDirty) =
             (try? look { state throws(Errno) in
                 (state.typeChanges(inode, intent), state.tree[inode]?.attributes.isDirty == true)
@@ -244,7 +255,7 @@ extension Volume {
         if typeChanges || isDirty { try await knowStored(inode) }
         guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
             location.key != intent.key
-        else { return }
+        else { return Self.nothing }
         let attributes = typeChanges || draft.node.attributes.isDirty ? draft.attributes : nil
         let attempt = Attempt(
             inode: inode, size: draft.file.baseSize, metadata: attributes?.metadata, eTag: location.eTag)
@@ -252,32 +263,27 @@ extension Volume {
             try await store.copy(
                 location, size: draft.file.baseSize, to: intent.key, attributes, draft.precondition, .upload)
         }
-        update { state in
-            let object = ObjectSummary(
-                version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.baseSize,
-                lastModified: clock.wall().seconds)
+        let object = stored(intent, eTag, size: draft.file.baseSize)
+        return { state in
+            state.forgetAttempts(at: intent.key)
             state.copied(inode, intent, object, draft, attributes)
         }
     }
 
-    private func storeMetadata(_ intent: Intent) async throws(ObjectStoreError) {
-        guard let inode = intent.inode else { return }
+    private func storeMetadata(_ intent: Intent) async throws(ObjectStoreError) -> Effect {
+        guard let inode = intent.inode else { return Self.nothing }
         try await knowStored(inode)
         guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
             location.key == intent.key, draft.node.attributes.isDirty
-        else { return }
+        else { return Self.nothing }
         try secure(intent)
         let eTag = try await store.copy(
             location, size: draft.file.baseSize, to: intent.key, draft.attributes, .matches(location.eTag), .upload)
-        update { state in
-            let object = ObjectSummary(
-                version: ObjectVersion(key: intent.key, eTag: eTag), size: draft.file.baseSize,
-                lastModified: clock.wall().seconds)
-            state.copied(inode, intent, object, draft, draft.attributes)
-        }
+        let object = stored(intent, eTag, size: draft.file.baseSize)
+        return { $0.copied(inode, intent, object, draft, draft.attributes) }
     }
 
-    private func delete(_ intent: Intent) async throws(ObjectStoreError) {
+    private func delete(_ intent: Intent) async throws(ObjectStoreError) -> Effect {
         try secure(intent)
         if let precondition = try await deletePrecondition(intent) {
             do throws(ObjectStoreError) {
@@ -288,13 +294,13 @@ extension Volume {
                     guard let ours = try await ownVersion(intent) else {
                         // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the
                         // next look.
-                        return update { $0.forgetListing(intent.place.prefix) }
+                        return { $0.forgetListing(intent.place.prefix) }
                     }
                     try await store.delete(intent.key, .matches(ours), .metadata)
                 }
             }
         }
-        update { state in
+        return { state in
             state.setKnown(intent.place, nil)
             state.forgetAttempts(at: intent.key)
             if let inode = intent.inode, state.tree[inode]?.file?.heldDelete == intent.id {
@@ -324,36 +330,36 @@ extension Volume {
         }
     }
 
-    private func storeMarker(_ intent: Intent) async throws(ObjectStoreError) {
-        guard let inode = intent.inode else { return }
+    private func storeMarker(_ intent: Intent) async throws(ObjectStoreError) -> Effect {
+        guard let inode = intent.inode else { return Self.nothing }
         // Other programs' metadata of a marker that is there stays.
         let isWritten = (try? look { state throws(Errno) in state.markerAttributes(inode, intent) != nil }) ?? false
-        guard isWritten else { return }
+        guard isWritten else { return Self.nothing }
         try await knowMarker(inode, intent)
         let attributes = try? look { state throws(Errno) in state.markerAttributes(inode, intent) }
-        guard let attributes else { return }
+        guard let attributes else { return Self.nothing }
         let precondition = (try? look { state throws(Errno) in state.precondition(intent.place) }) ?? .absent
-        var stored: ETag?
+        var made: ETag?
         do throws(ObjectStoreError) {
             let attempt = Attempt(inode: inode, size: 0, metadata: attributes.metadata, eTag: nil)
-            stored = try await answered(intent, attempt) { () async throws(ObjectStoreError) in
+            made = try await answered(intent, attempt) { () async throws(ObjectStoreError) in
                 try await store.put(intent.key, .empty, attributes, precondition, .metadata)
             }
         } catch {
             // Somebody else made the directory: it exists, which is all that was wanted.
             guard error.code == .preconditionFailed else { throw error }
         }
-        update { state in
+        let object = made.map { stored(intent, $0, size: 0) }
+        return { state in
             // A directory that was renamed meanwhile has this marker under its old name, and needs one of its own.
             if let node = state.tree[inode], state.place(node) == intent.place {
                 state.tree[inode]?.directory?.hasMarker = true
                 state.tree[inode]?.attributes.isDirty = false
-                if stored != nil { state.tree[inode]?.attributes.stored = attributes }
+                if object != nil { state.tree[inode]?.attributes.stored = attributes }
             }
-            guard let stored else { return }
-            let version = ObjectVersion(key: intent.key, eTag: stored)
-            state.setKnown(
-                intent.place, ObjectSummary(version: version, size: 0, lastModified: clock.wall().seconds))
+            guard let object else { return }
+            state.forgetAttempts(at: intent.key)
+            state.setKnown(intent.place, object)
         }
     }
 }

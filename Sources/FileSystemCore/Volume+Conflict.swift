@@ -11,34 +11,25 @@ extension Volume {
     private static let step: Int64 = 8 << 20
 
     /// Settles a put or copy whose precondition failed, by what S3 holds now.
-    func settleConflict(_ intent: Intent) async throws(ObjectStoreError) -> Committer.Result {
-        let theirs = try await object(at: intent.key)
-        if let theirs, try await isOwnEcho(intent, theirs) { return .again }
-        var equal: Draft?
-        if let theirs { equal = try await draftWithEqualBytes(intent, theirs) }
-        let (agreed, suffix) = (equal, conflictSuffix())
-        let outcome: Committer.Result? = update { state in
-            guard let theirs else {
-                // Gone in the meantime: ours is made anew.
-                state.setKnown(intent.place, nil)
-                return .again
-            }
-            if let agreed {
-                state.agree(intent, theirs, agreed, now: clock.monotonic())
-                return .done
-            }
-            return state.keepBoth(intent, theirs, suffix, wall: clock.wall())
+    func settleConflict(_ intent: Intent) async throws(ObjectStoreError) -> (Committer.Result, Effect) {
+        guard let theirs = try await object(at: intent.key) else {
+            // Gone in the meantime: ours is made anew.
+            return (.again, { $0.setKnown(intent.place, nil) })
         }
-        guard let outcome else {
+        if try await isOwnEcho(intent, theirs) { return (.again, { _ in }) }
+        if let draft = try await draftWithEqualBytes(intent, theirs) {
+            let now = clock.monotonic()
+            return (.done, { $0.agree(intent, theirs, draft, now: now) })
+        }
+        let suffix = conflictSuffix()
+        guard let result = update({ $0.keepBoth(intent, theirs, suffix, wall: clock.wall()) }) else {
             throw ObjectStoreError(
                 .tooLarge,
                 "\(intent.key) was changed elsewhere, and its name leaves no room for a second one; rename it")
         }
-        if theirs != nil, agreed == nil {
-            logger.warning(
-                "A file was changed here and elsewhere; both versions are kept", metadata: ["key": "\(intent.key)"])
-        }
-        return outcome
+        logger.warning(
+            "A file was changed here and elsewhere; both versions are kept", metadata: ["key": "\(intent.key)"])
+        return (result, { _ in })
     }
 
     /// What is there is what an earlier write of ours left, whose answer was lost: not a conflict, but what is replaced next.

@@ -107,12 +107,17 @@ extension Volume {
         return queue ?? []
     }
 
-    /// The nodes that the journal keeps, in words.
+    /// The nodes that the journal keeps, and what S3 was seen to hold, in words.
     package func kept() -> [String] {
         let nodes = try? look { state throws(Errno) in
-            state.tree.nodes.keys.sorted { $0.value < $1.value }.filter(state.isNodeKept).compactMap { inode in
-                state.tree[inode].map { "\(inode.value) \(NodeRow($0).recovered)" }
-            }
+            let nodes = state.tree.nodes.keys.sorted { $0.value < $1.value }.filter(state.isNodeKept)
+            return nodes.compactMap { inode in state.tree[inode].map { "\(inode.value) \(NodeRow($0).recovered)" } }
+                + state.base.prefixes.flatMap { prefix in
+                    let directory = state.base.directory(prefix)
+                    return ["base \(prefix)"]
+                        + (directory?.objects.values.map { "base \($0.version)" } ?? [])
+                        + (directory?.marker.map { ["base \($0.version)"] } ?? [])
+                }
         }
         return nodes ?? []
     }

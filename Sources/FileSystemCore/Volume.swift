@@ -210,7 +210,7 @@ public final class Volume: FileSystem {
     /// the journal is written anew, from memory.
     func syncRows() throws(Errno) {
         do throws(Errno) { try journal.rows.sync() } catch {
-            guard journal.rows.isSuspect else { throw error }
+            guard journal.rows.needsRewriting else { throw error }
             rewriteJournal()
             try journal.rows.sync()
         }

@@ -29,6 +29,8 @@ public final class RowLog: Sendable {
         var sizeWhenRewritten: Int64
         /// fdatasync failed, so the kernel may have dropped what it had taken: only a rewritten log is to be trusted.
         var isSuspect = false
+        /// Another process has written it, and may have ended after a sync that failed.
+        var isInherited = false
         /// Up to here the disk keeps room for this log.
         var reservedEnd: Int64 = 0
         /// The disk gives no more room: what is reserved is for what makes some.
@@ -103,6 +105,7 @@ public final class RowLog: Sendable {
             try log.file.truncate(to: reader.end)
         }
         var first = Writer(log: log, end: reader.end, sequence: reader.sequence, sizeWhenRewritten: reader.end / 2)
+        first.isInherited = reader.end > Int64(Log.headByteCount)
         Self.keepRoom(&first)
         writer = Mutex(first)
     }
@@ -121,8 +124,8 @@ public final class RowLog: Sendable {
     /// Bytes of the log on the disk.
     public var size: Int64 { writer.withLock { $0.end } }
 
-    /// A sync has failed: none succeeds before the log is rewritten.
-    public var isSuspect: Bool { writer.withLock { $0.isSuspect } }
+    /// A sync has failed, perhaps one of the process that had the log before: none succeeds before the log is rewritten.
+    public var needsRewriting: Bool { writer.withLock { $0.isSuspect || $0.isInherited } }
 
     /// True when most of the log is dead: time for `enqueueRewrite`.
     public var isWorthRewriting: Bool {
@@ -170,6 +173,7 @@ public final class RowLog: Sendable {
     }
 
     /// Returns when everything enqueued before is on the disk. One fdatasync is for all that came while another ran.
+    /// `.ioError` while `needsRewriting`.
     public func sync() throws(Errno) {
         let wanted = try writer.withLock { (writer) throws(Errno) in
             try flush(&writer)
@@ -192,7 +196,7 @@ public final class RowLog: Sendable {
 
     private static func toSync(_ writer: Writer) throws(Errno) -> Synced {
         // After a failed fdatasync the next one may succeed without the bytes: a rewrite has to come first.
-        if writer.isSuspect { throw .ioError }
+        if writer.isSuspect || writer.isInherited { throw .ioError }
         return Synced(log: writer.log, end: writer.end)
     }
 
