@@ -18,6 +18,9 @@ struct Base: Sendable {
         var hidden: [ObjectKey: HiddenReason] = [:]
         /// A complete listing told what is here; else it is only what commits and single questions told.
         var isListed = false
+
+        /// Nothing is known to be at or below it.
+        var isEmpty: Bool { marker == nil && objects.isEmpty && directories.isEmpty && hidden.isEmpty }
     }
 
     /// The prefix of the space: nothing above it is known.
@@ -79,10 +82,7 @@ struct Base: Sendable {
 
     /// Without anything at or below it, a directory is not on S3.
     private mutating func noteGone(_ prefix: KeyPrefix) {
-        guard let left = directories[prefix.bytes], left.isListed, left.marker == nil, left.objects.isEmpty,
-            left.directories.isEmpty, left.hidden.isEmpty
-        else { return }
-        forgetDirectory(prefix)
+        if let left = directories[prefix.bytes], left.isListed, left.isEmpty { forgetDirectory(prefix) }
     }
 
     // MARK: Taken back from the journal
@@ -125,6 +125,10 @@ struct Base: Sendable {
 
     /// A directory is gone from S3, or will be when what is queued is through.
     mutating func forgetDirectory(_ prefix: KeyPrefix) {
+        if let left = directories[prefix.bytes], left.isEmpty {
+            directories[prefix.bytes] = nil
+            if left.isListed { changes.remove(RowKind.listed.name(prefix.bytes)) }
+        }
         guard let (parent, name) = Self.split(prefix.bytes),
             directories[Array(parent)]?.directories.remove(name) != nil
         else { return }

@@ -121,13 +121,11 @@ struct Committer: Sendable {
 
     // MARK: Events
 
-    /// Adds a change. `delay`: how long it may wait for another change to take its place. What it replaces, which must not
-    /// be running, goes, and what required that requires the new one; `impossible` would then wait for itself and is gone.
+    /// Adds a change. `delay`: how long it may wait for another change to take its place.
     mutating func add(
         _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
-        requires: IntentID? = nil, replacing: [IntentID] = [], now: Duration, delay: Duration = .zero,
-        isHeld: Bool = false
-    ) -> (id: IntentID, impossible: [Intent], actions: [Action]) {
+        requires: IntentID? = nil, now: Duration, delay: Duration = .zero, isHeld: Bool = false
+    ) -> (id: IntentID, actions: [Action]) {
         let intent = Intent(
             id: IntentID(value: nextID), order: nextID, kind: kind, key: key, source: source, inode: inode,
             requires: requires, place: place)
@@ -140,16 +138,8 @@ struct Committer: Sendable {
             // A held intent gives way to a newer change of its key.
             if let first = queues[key]?.first, first != intent.id { consider(first) }
         }
-        var impossible: [Intent] = []
-        for old in replacing {
-            let waiting = dependents.removeValue(forKey: old) ?? []
-            remove(old)
-            dependents[old] = waiting
-            impossible += require(intent.id, insteadOf: old)
-        }
-        for intent in impossible { remove(intent.id) }
         consider(intent.id)
-        return (intent.id, impossible, next(now: now))
+        return (intent.id, next(now: now))
     }
 
     mutating func finished(_ id: IntentID, _ result: Result, now: Duration, jitter: Double) -> [Action] {
@@ -231,38 +221,6 @@ struct Committer: Sendable {
         changed.insert(id)
         for key in item.intent.keys where !old.contains(key) { queues[key, default: []].append(id) }
         for key in old.subtracting(item.intent.keys) { leave(key, id) }
-    }
-
-    /// What required `old` requires `new` instead. Those that `new` itself has to wait for cannot: they are returned and
-    /// must be dropped.
-    mutating func require(_ new: IntentID, insteadOf old: IntentID) -> [Intent] {
-        let behind = Set(blockers(of: new))
-        var impossible: [Intent] = []
-        for id in dependents.removeValue(forKey: old) ?? [] where id != new {
-            guard let item = items[id] else { continue }
-            if behind.contains(id) {
-                impossible.append(item.intent)
-            } else {
-                items[id]?.intent.requires = new
-                changed.insert(id)
-                dependents[new, default: []].append(id)
-            }
-        }
-        return impossible
-    }
-
-    /// All that has to end before an intent can run.
-    private func blockers(of id: IntentID) -> [IntentID] {
-        var found: Set<IntentID> = []
-        var waiting = [id]
-        while let next = waiting.popLast() {
-            guard let intent = items[next]?.intent else { continue }
-            let before = intent.keys.flatMap { (queues[$0] ?? []).prefix { $0 != next } }
-            for other in before + (intent.requires.map { [$0] } ?? []) where found.insert(other).inserted {
-                waiting.append(other)
-            }
-        }
-        return Array(found)
     }
 
     /// Drops an intent that has not begun. False when it is running, or gone.

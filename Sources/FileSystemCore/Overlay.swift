@@ -89,17 +89,11 @@ struct Overlay: Sendable {
 
     mutating func add(
         _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
-        requires: IntentID? = nil, replacing: [Intent] = [], now: Duration, delay: Duration = .zero,
-        isHeld: Bool = false
+        requires: IntentID? = nil, now: Duration, delay: Duration = .zero, isHeld: Bool = false
     ) -> IntentID {
-        let (id, impossible, more) = committer.add(
-            kind, key: key, source: source, inode: inode, place: place, requires: requires,
-            replacing: replacing.map(\.id), now: now, delay: delay, isHeld: isHeld)
-        for intent in replacing { settle(intent) }
-        for intent in impossible {
-            settle(intent)
-            actions.append(.settled(intent.id, nil))
-        }
+        let (id, more) = committer.add(
+            kind, key: key, source: source, inode: inode, place: place, requires: requires, now: now, delay: delay,
+            isHeld: isHeld)
         count(key, 1)
         note(key)
         actions += more
@@ -120,9 +114,10 @@ struct Overlay: Sendable {
         return true
     }
 
-    /// Takes a copy that has not begun, and the deletion of its source, out of the queue: both are about to be queued anew.
-    mutating func withdraw(_ copy: IntentID) -> [Intent] {
-        let withdrawn = committer.dropWithDependents(copy)
+    /// Takes an intent that has not begun, and the deletions that come after it, out of the queue: what is to take their
+    /// place is about to be queued.
+    mutating func withdraw(_ id: IntentID) -> [Intent] {
+        let withdrawn = committer.dropWithDependents(id)
         for intent in withdrawn { settle(intent) }
         return withdrawn
     }
@@ -145,11 +140,6 @@ struct Overlay: Sendable {
         committer.move(intent.id, to: key, place)
         count(key, 1)
         note(key)
-    }
-
-    /// What required `old` requires `new` from now on. What would wait for itself then is dropped: an old object stays.
-    mutating func require(_ new: IntentID, insteadOf old: IntentID) {
-        for intent in committer.require(new, insteadOf: old) { _ = drop(intent) }
     }
 
     /// Makes an intent and what stands before it due now.

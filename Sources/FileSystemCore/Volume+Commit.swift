@@ -16,15 +16,7 @@ extension Volume {
         var effect: Effect = { _ in }
         let result: Committer.Result
         do throws(ObjectStoreError) {
-            do throws(ObjectStoreError) {
-                if isDown { throw Self.down }
-                try checkWritten(intent)
-                effect = try await run(intent)
-                result = .done
-            } catch {
-                guard error.code == .preconditionFailed, [.put, .copy].contains(intent.kind) else { throw error }
-                (result, effect) = try await settleConflict(intent)
-            }
+            (result, effect) = try await carryOut(intent)
         } catch {
             result = .failed(error)
             report(error, intent)
@@ -39,6 +31,23 @@ extension Volume {
         if let inode = intent.inode {
             releasePoint(inode)
             adoptAndDrop(inode)
+        }
+    }
+
+    private func carryOut(_ intent: Intent) async throws(ObjectStoreError) -> (Committer.Result, Effect) {
+        if isDown { throw Self.down }
+        try checkWritten(intent)
+        do throws(ObjectStoreError) {
+            return (.done, try await run(intent))
+        } catch {
+            switch error.code {
+            case .preconditionFailed where [.put, .copy].contains(intent.kind):
+                return try await settleConflict(intent)
+            case .sourceChanged, .notFound:
+                if let inode = intent.inode, try await followOwnWrite(inode) { return (.again, Self.nothing) }
+            default: break
+            }
+            throw error
         }
     }
 
@@ -291,7 +300,7 @@ extension Volume {
             } catch {
                 guard error.code == .preconditionFailed || error.code == .notFound else { throw error }
                 if error.code == .preconditionFailed {
-                    guard let ours = try await ownVersion(intent) else {
+                    guard let ours = try await ownWrite(at: intent.key)?.there.version.eTag else {
                         // Somebody else has changed it since it was seen here: theirs stays, and is shown again at the
                         // next look.
                         return { $0.forgetListing(intent.place.prefix) }
@@ -315,19 +324,7 @@ extension Volume {
         if let known { return .matches(known.version.eTag) }
         // A directory's marker is nobody's in particular.
         if intent.place.name == nil { return Precondition.none }
-        return try await ownVersion(intent).map { .matches($0) }
-    }
-
-    /// The version there now, if it came from a write of ours whose answer was lost.
-    private func ownVersion(_ intent: Intent) async throws(ObjectStoreError) -> ETag? {
-        guard let attempts = try? look({ state throws(Errno) in state.unanswered[intent.key] }) else { return nil }
-        do throws(ObjectStoreError) {
-            let there = try await store.head(intent.key, .metadata)
-            return attempts.contains { $0.made(there) } ? there.summary.version.eTag : nil
-        } catch {
-            guard error.code == .notFound || error.code == .accessDenied else { throw error }
-            return nil
-        }
+        return try await ownWrite(at: intent.key).map { .matches($0.there.version.eTag) }
     }
 
     private func storeMarker(_ intent: Intent) async throws(ObjectStoreError) -> Effect {

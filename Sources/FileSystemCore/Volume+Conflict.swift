@@ -22,7 +22,8 @@ extension Volume {
             return (.done, { $0.agree(intent, theirs, draft, now: now) })
         }
         let suffix = conflictSuffix()
-        guard let result = update({ $0.keepBoth(intent, theirs, suffix, wall: clock.wall()) }) else {
+        let result = update { $0.keepBoth(intent, theirs, suffix, wall: clock.wall(), now: clock.monotonic()) }
+        guard let result else {
             throw ObjectStoreError(
                 .tooLarge,
                 "\(intent.key) was changed elsewhere, and its name leaves no room for a second one; rename it")
@@ -34,22 +35,44 @@ extension Volume {
 
     /// What is there is what an earlier write of ours left, whose answer was lost: not a conflict, but what is replaced next.
     private func isOwnEcho(_ intent: Intent, _ theirs: ObjectSummary) async throws(ObjectStoreError) -> Bool {
-        let attempts = (try? look { state throws(Errno) in state.unanswered[intent.key] }) ?? []
-        guard !attempts.isEmpty else { return false }
-        let there = try await store.head(intent.key, .metadata)
-        guard there.summary.version == theirs.version, let own = attempts.last(where: { $0.made(there) }) else {
-            return false
-        }
+        guard let (there, own) = try await ownWrite(at: intent.key), there == theirs else { return false }
         update { state in
             state.forgetAttempts(at: intent.key)
             state.setKnown(intent.place, theirs)
-            guard own.inode == intent.inode, state.tree[own.inode]?.file != nil else { return }
-            // It has the same bytes wherever this file is unchanged.
-            state.tree[own.inode]?.file?.location = theirs.version
-            state.tree[own.inode]?.file?.identity = theirs.version
-            state.tree[own.inode]?.file?.baseSize = theirs.size
+            if own.inode == intent.inode { state.found(theirs, of: own.inode) }
         }
         return true
+    }
+
+    /// The version that a file's clean bytes are of is gone. Where a write of ours replaced it, whose answer was lost, the
+    /// bytes are in what that left. True when they are found.
+    func followOwnWrite(_ inode: InodeNumber) async throws(ObjectStoreError) -> Bool {
+        let location = try? look { state throws(Errno) in state.tree[inode]?.file?.location }
+        guard let location, let place = Place(location.key), let (there, own) = try await ownWrite(at: location.key),
+            own.inode == inode, there.version != location
+        else { return false }
+        return update { state in
+            guard state.tree[inode]?.file?.location == location else { return false }
+            state.forgetAttempts(at: location.key)
+            state.setKnown(place, there)
+            state.found(there, of: inode)
+            return true
+        }
+    }
+
+    /// What S3 has at a key, if that came from a write of ours whose answer was lost.
+    func ownWrite(
+        at key: ObjectKey
+    ) async throws(ObjectStoreError) -> (there: ObjectSummary, own: Attempt)? {
+        let attempts = (try? look { state throws(Errno) in state.unanswered[key] }) ?? []
+        guard !attempts.isEmpty else { return nil }
+        do throws(ObjectStoreError) {
+            let there = try await store.head(key, .metadata)
+            return attempts.last { $0.made(there) }.map { (there.summary, $0) }
+        } catch {
+            guard error.code == .notFound || error.code == .accessDenied else { throw error }
+            return nil
+        }
     }
 
     private func object(at key: ObjectKey) async throws(ObjectStoreError) -> ObjectSummary? {
@@ -123,6 +146,17 @@ extension Volume {
 }
 
 extension VolumeState {
+    /// S3 has a version that this file's own write has left: it has the same bytes wherever the file is unchanged.
+    mutating func found(_ version: ObjectSummary, of inode: InodeNumber) {
+        guard tree[inode]?.file != nil else { return }
+        tree[inode]?.file?.location = version.version
+        tree[inode]?.file?.identity = version.version
+        tree[inode]?.file?.baseSize = version.size
+        guard tree[inode]?.file?.isDirty == false else { return }
+        tree[inode]?.file?.size = version.size
+        notices.append(.inode(inode, data: true))
+    }
+
     /// Their bytes are ours: nothing was lost, nothing has to be stored.
     mutating func agree(_ intent: Intent, _ theirs: ObjectSummary, _ draft: Volume.Draft, now: Duration) {
         setKnown(intent.place, theirs)
@@ -140,13 +174,13 @@ extension VolumeState {
 
     /// Theirs keeps the name, ours goes beside it. Nil when no name can be made for it.
     mutating func keepBoth(
-        _ intent: Intent, _ theirs: ObjectSummary, _ suffix: String, wall: Timestamp
+        _ intent: Intent, _ theirs: ObjectSummary, _ suffix: String, wall: Timestamp, now: Duration
     ) -> Committer.Result? {
         guard let inode = intent.inode, let node = tree[inode], node.isLinked else {
             spare(intent)
             return .done
         }
-        guard place(node) == intent.place else { return followRename(intent, inode) }
+        guard place(node) == intent.place else { return followRename(intent, inode, now) }
         guard let (aside, key) = freeConflictName(node, suffix) else { return nil }
         spare(intent)
         let (parent, name) = (node.parent, node.name)
@@ -161,19 +195,21 @@ extension VolumeState {
         // What else was queued for our bytes under that name is done with them.
         for (other, isRunning) in overlay.committer.intents(for: intent.key)
         where !isRunning && other.inode == inode && other.key == intent.key {
-            replace(other, by: intent)
+            replace(other, by: intent, now)
         }
         overlay.move(intent, to: key, place)
         return .again
     }
 
     /// The file has another name by now: its bytes go straight there.
-    private mutating func followRename(_ intent: Intent, _ inode: InodeNumber) -> Committer.Result? {
+    private mutating func followRename(
+        _ intent: Intent, _ inode: InodeNumber, _ now: Duration
+    ) -> Committer.Result? {
         guard let node = tree[inode], let key = try? tree.key(inode), let place = place(node) else { return nil }
         spare(intent)
         for (other, isRunning, _, _) in overlay.committer.intents
         where !isRunning && other.inode == inode && other.kind == .copy {
-            replace(other, by: intent)
+            replace(other, by: intent, now)
         }
         overlay.move(intent, to: key, place)
         return .again
@@ -187,10 +223,8 @@ extension VolumeState {
         }
     }
 
-    private mutating func replace(_ other: Intent, by intent: Intent) {
-        overlay.require(intent.id, insteadOf: other.id)
-        pass(other.id, to: intent.id)
-        _ = overlay.drop(other)
+    private mutating func replace(_ other: Intent, by intent: Intent, _ now: Duration) {
+        _ = take(the: overlay.withdraw(other.id), over: intent.id, now)
     }
 
     private func freeConflictName(_ node: Node, _ suffix: String) -> (name: EntryName, key: ObjectKey)? {

@@ -34,13 +34,18 @@ extension Volume {
         }
     }
 
-    /// A version that is gone because this mount has stored a newer one is no failure: the newer one is read.
+    /// A version that is gone because this mount has stored a newer one, perhaps before it was killed, is no failure: the
+    /// newer one is read.
     private func readAgain(
         _ inode: InodeNumber, _ handle: FileHandle, _ plan: VolumeState.ReadPlan, _ source: ContentReader.Source?,
         _ error: Errno
     ) async throws(Errno) -> [ByteSlice] {
-        let identity = try look { state throws(Errno) in try state.tree.node(inode).file?.identity }
-        guard error == .staleNFSFileHandle, let source, identity != source.identity else { throw error }
+        func identity() throws(Errno) -> ObjectVersion? {
+            try look { state throws(Errno) in try state.tree.node(inode).file?.identity }
+        }
+        guard error == .staleNFSFileHandle, let source else { throw error }
+        if try identity() == source.identity { _ = try? await followOwnWrite(inode) }
+        guard try identity() != source.identity else { throw error }
         return try await read(inode, handle, offset: plan.range.lowerBound, count: plan.range.count).value()
     }
 

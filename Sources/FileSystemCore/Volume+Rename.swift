@@ -214,7 +214,8 @@ extension VolumeState {
             if isRunning {
                 mayExist = true
             } else if intent.kind == .put {
-                puts.append(intent)
+                // One that must read what a later change replaces goes its way; the bytes are fetched from there then.
+                if mayFollow(intent) { puts.append(intent) } else { mayExist = true }
             } else if intent.kind == .metadata {
                 _ = overlay.drop(intent)
             } else if intent.kind == .copy {
@@ -226,12 +227,13 @@ extension VolumeState {
         var ids: [IntentID] = []
         let hasClean = file.location != nil || mayExist || copy != nil
         if !puts.isEmpty || (!hasClean && file.isDirty && file.writerCount == 0) {
-            // It names the old key too, so that the old bytes are deleted only when the new ones are stored.
+            // It names where the old bytes are, or are about to be: it may need them.
+            let source = mayExist ? oldKey : file.location.flatMap { $0.key == key ? nil : $0.key }
+            let replaced = (puts + (copy.map { [$0] } ?? [])).map { overlay.withdraw($0.id) }
             let id = overlay.add(
-                .put, key: key, source: mayExist ? oldKey : nil, inode: inode, place: place,
-                replacing: puts + (copy.map { [$0] } ?? []), now: now, delay: quietTime)
-            for put in puts { pass(put.id, to: id) }
+                .put, key: key, source: source, inode: inode, place: place, now: now, delay: quietTime)
             ids.append(id)
+            for withdrawn in replaced { ids += take(the: withdrawn, over: id, now) }
         } else if let copy {
             ids += follow(copy, to: key, place, now)
         } else if hasClean {
@@ -259,8 +261,15 @@ extension VolumeState {
         }
         let id = overlay.add(
             .copy, key: key, source: copy.source, inode: copy.inode, place: place, now: now, delay: quietTime)
-        pass(copy.id, to: id)
-        var ids = [id]
+        return [id] + take(the: withdrawn, over: id, now)
+    }
+
+    /// A new intent takes the place of a withdrawn one: the deletions that came after that come after it, and who waited for
+    /// either waits for what has its place.
+    mutating func take(the withdrawn: [Intent], over id: IntentID, _ now: Duration) -> [IntentID] {
+        guard let replaced = withdrawn.first else { return [] }
+        pass(replaced.id, to: id)
+        var ids: [IntentID] = []
         for old in withdrawn.dropFirst() {
             // What has been queued since to be stored there replaces the old object, and must not be deleted in its place.
             let isReplaced = overlay.committer.intents(for: old.key).contains { other, _ in
@@ -278,12 +287,12 @@ extension VolumeState {
         return ids
     }
 
-    /// True when nothing but the deletion of its source waits for a copy at the source: another change of that name, made
-    /// after the copy, must not come before it.
-    private func mayFollow(_ copy: Intent) -> Bool {
-        guard let source = copy.source else { return false }
+    /// True when nothing but the deletion of its source waits for an intent at the source: another change of that name,
+    /// made after it, must not come before it.
+    private func mayFollow(_ intent: Intent) -> Bool {
+        guard let source = intent.source else { return intent.kind == .put }
         return overlay.committer.intents(for: source).allSatisfy { other, _ in
-            other.id <= copy.id || (other.kind == .delete && other.requires == copy.id)
+            other.id <= intent.id || (other.kind == .delete && other.requires == intent.id)
         }
     }
 

@@ -169,10 +169,10 @@ struct Model: Sendable {
         return nil
     }
 
-    /// What is wrong with what a crash has left. `stored`: what S3 holds; after a power cut the journal may be behind it, up
-    /// to one of the `later` states.
+    /// What is wrong with what a crash has left. `stored`: what S3 holds, which the journal may be behind; after a power
+    /// cut up to one of the `later` states.
     func loss(_ view: View, power: Bool, stored: [String: [UInt8]], later: some Sequence<Model>) -> String? {
-        let bodies = power ? Set(stored.values) : []
+        let bodies = Set(stored.values)
         var undecided: Set<String> = []
         for (path, file) in names {
             guard let file = files[file] else { continue }
@@ -185,8 +185,8 @@ struct Model: Sendable {
                 return "\(path) is gone; it was \(Contents.name(allowed.last ?? nil))"
             }
             if mayMiss || allowed.contains(there) { continue }
-            // The journal may still speak of a version that S3 has replaced by what was closed since.
-            if power, there == nil, allowed.contains(where: { $0.map(bodies.contains) ?? false }) { continue }
+            // The journal may still speak of a version that S3 has replaced by what was closed since: a reader gets that.
+            if there == nil, allowed.contains(where: { $0.map(bodies.contains) ?? false }) { continue }
             // Or S3 has what came after, which no sync had covered.
             if power, there == nil, later.contains(where: { $0.names[path] != names[path] }) { continue }
             return "\(path) is \(Contents.name(there)), not \(allowed.map { Contents.name($0) })"

@@ -96,7 +96,8 @@ final class Server: ObjectStore {
         }
         do throws(ObjectStoreError) {
             let wanted = bug == .putUnconditionally ? Precondition.none : precondition
-            return try await told("put \(key) \(Contents.name(bytes)) if \(wanted)") { () async throws(ObjectStoreError) in
+            return try await told("put \(key) \(Contents.name(bytes)) if \(wanted)") {
+                () async throws(ObjectStoreError) in
                 try await bucket.put(key, body, attributes, wanted, context)
             }
         } catch {

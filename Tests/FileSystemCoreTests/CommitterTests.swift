@@ -64,25 +64,6 @@ import Testing
         #expect(committer.isEmpty)
     }
 
-    @Test("A change that replaces another is required in its stead; what would wait for itself is gone")
-    func replacing() throws {
-        var committer = Committer()
-        let old = committer.add(
-            .put, key: Space.key("b"), source: Space.key("a"), inode: nil, place: try place, now: .zero,
-            delay: .seconds(9))
-        let delete = committer.add(
-            .delete, key: Space.key("a"), inode: nil, place: try place, requires: old.id, now: .zero)
-        let new = committer.add(
-            .put, key: Space.key("c"), inode: nil, place: try place, replacing: [old.id], now: .zero)
-        #expect(new.impossible.isEmpty && runs(new.actions) == [3])
-        _ = committer.finished(new.id, .failed(busy), now: .zero, jitter: 0)
-        #expect(committer.contains(delete.id))
-        let back = committer.add(
-            .put, key: Space.key("a"), inode: nil, place: try place, replacing: [new.id], now: .zero)
-        #expect(back.impossible.map(\.id) == [delete.id])
-        #expect(!committer.contains(delete.id) && runs(back.actions) == [4])
-    }
-
     @Test("At most so many run at once, and one wake-up is asked for at a time")
     func width() throws {
         var committer = Committer(width: 2)
