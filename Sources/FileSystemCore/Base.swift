@@ -90,6 +90,9 @@ struct Base: Sendable {
     /// All directories of which something is known, those above before those below.
     var prefixes: [KeyPrefix] { directories.keys.sorted { $0.count < $1.count }.compactMap { KeyPrefix($0) } }
 
+    /// After the last row: what was removed again has left nothing.
+    mutating func dropEmpty() { directories = directories.filter { $0.value.isListed || !$0.value.isEmpty } }
+
     mutating func restore(_ parent: [UInt8], _ name: EntryName, _ object: ObjectSummary?) {
         directories[parent, default: Directory()].objects[name] = object
     }

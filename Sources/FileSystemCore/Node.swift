@@ -170,6 +170,8 @@ struct SettledContents: Sendable {
     let size: Int64
     /// Nil when nothing was staged: an empty file, or bytes that lie elsewhere on S3.
     let staged: Staged?
+    /// A close has left these contents too, so they are for everybody. Of interest for those of an fsync.
+    var isClosed = false
 
     struct Staged: Sendable {
         let snapshot: StagedFile.Snapshot

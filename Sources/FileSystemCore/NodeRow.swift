@@ -30,6 +30,8 @@ struct NodeRow: Sendable {
         var size: Int64
         /// The name of the staged file and the place in its log; nil when nothing is staged.
         var staged: Staged?
+        /// See `SettledContents`.
+        var isClosed: Bool
     }
 
     struct Staged: Sendable {
@@ -92,6 +94,7 @@ extension NodeRow.Contents {
         generation = settled.generation
         size = settled.size
         staged = settled.staged.map { NodeRow.Staged(name: $0.name, point: $0.point) }
+        isClosed = settled.isClosed
     }
 
     init(_ reader: inout ByteReader) throws(ByteReader.Malformed) {
@@ -101,6 +104,7 @@ extension NodeRow.Contents {
         staged = try reader.optional { (reader) throws(ByteReader.Malformed) in
             NodeRow.Staged(name: try reader.text(), point: try reader.point())
         }
+        isClosed = try reader.flag()
     }
 
     func write(to writer: inout ByteWriter) {
@@ -110,5 +114,6 @@ extension NodeRow.Contents {
             writer.add(staged.name)
             writer.add(staged.point)
         }
+        writer.add(isClosed)
     }
 }

@@ -207,18 +207,30 @@ extension VolumeState {
     ) -> Committer.Result? {
         guard let node = tree[inode], let key = try? tree.key(inode), let place = place(node) else { return nil }
         spare(intent)
+        let put = overlay.committer.intents(for: key).first { other, isRunning in
+            !isRunning && other.inode == inode && other.kind == .put && other.key == key
+        }
+        if let put {
+            // What is queued for the new name stores everything: nothing else has to get there.
+            _ = take(the: overlay.withdrawDependents(of: intent), over: put.intent.id, now)
+            return .done
+        }
         for (other, isRunning, _, _) in overlay.committer.intents
         where !isRunning && other.inode == inode && other.kind == .copy {
             replace(other, by: intent, now)
         }
+        // Where it is back where its bytes are, those are not deleted any more.
+        if node.file?.location?.key == key { drop(deletionsOf: key) }
         overlay.move(intent, to: key, place)
         return .again
     }
 
     /// Their version is not deleted, whatever was queued for ours.
-    private mutating func spare(_ intent: Intent) {
-        for (other, isRunning) in overlay.committer.intents(for: intent.key)
-        where !isRunning && other.kind == .delete && other.key == intent.key {
+    private mutating func spare(_ intent: Intent) { drop(deletionsOf: intent.key) }
+
+    private mutating func drop(deletionsOf key: ObjectKey) {
+        for (other, isRunning) in overlay.committer.intents(for: key)
+        where !isRunning && other.kind == .delete && other.key == key {
             _ = overlay.drop(other)
         }
     }

@@ -206,7 +206,8 @@ extension VolumeState {
         let isOpen = (node.file?.openCount ?? 0) > 0
         var mayExist = knownObject(place) != nil || unanswered[key] != nil
         for (intent, isRunning) in overlay.committer.intents(for: key) where intent.key == key {
-            if isRunning {
+            if isRunning || intent.inode != node.inode {
+                // Another file's bytes may come by here on their way to a name they have got since.
                 mayExist = true
             } else if intent.kind == .copy, isOpen {
                 // Its bytes are read until the last close: they move first, and are deleted then.

@@ -85,8 +85,8 @@ extension Volume {
 extension VolumeState {
     mutating func noteSynced(_ inode: InodeNumber, _ synced: SettledContents) {
         guard let file = tree[inode]?.file, (file.synced?.generation ?? 0) <= synced.generation else { return }
-        // What was closed as it is now is found by that.
-        if file.closed?.generation != synced.generation { tree[inode]?.file?.synced = synced }
+        tree[inode]?.file?.synced = synced
+        if file.closed?.generation == synced.generation { tree[inode]?.file?.synced?.isClosed = true }
     }
 
     /// The contents of a new node that has nothing staged.

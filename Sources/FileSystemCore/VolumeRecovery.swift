@@ -84,7 +84,7 @@ struct VolumeRecovery {
         var file: StagedFile
         /// What its last close left.
         var closed: SettledContents?
-        /// What an fsync after that did.
+        /// What the last fsync did.
         var synced: SettledContents?
     }
 
@@ -101,7 +101,7 @@ struct VolumeRecovery {
                 .sorted { $0.generation > $1.generation }
             kept.formUnion(candidates.compactMap { $0.staged?.name })
             for candidate in candidates where found[inode] == nil {
-                found[inode] = try Self.open(candidate, row.file?.closed, store)
+                found[inode] = try Self.open(candidate, row.file, store)
             }
             if found[inode] == nil, !candidates.isEmpty {
                 logger.error(
@@ -120,32 +120,38 @@ struct VolumeRecovery {
         return found
     }
 
-    /// Nil when the log does not reach to what is wanted.
+    /// What there is of a file's closed and synced contents, of which the newer one is `wanted`. Nil when the log does not
+    /// reach to that.
     private static func open(
-        _ wanted: NodeRow.Contents, _ closed: NodeRow.Contents?, _ store: StagedFile.Store
+        _ wanted: NodeRow.Contents, _ row: NodeRow.File?, _ store: StagedFile.Store
     ) throws(Errno) -> Staged? {
         guard let place = wanted.staged else { return nil }
-        // Contents that were synced and not closed are not for publishing: what was closed before them is.
-        let older = closed.flatMap { $0.generation < wanted.generation ? $0 : nil }
+        let older = [row?.closed, row?.synced].compactMap { $0 }.first { $0.generation < wanted.generation }
+        let isSynced = row?.closed?.generation != wanted.generation
         do throws(Errno) {
-            let (file, marked) = try store.recover(place.name, upTo: place.point, marking: older?.staged?.point)
+            let mark = older?.staged.flatMap { $0.name == place.name ? $0.point : nil }
+            let (file, marked) = try store.recover(place.name, upTo: place.point, marking: mark)
             let (snapshot, point) = try file.settle(mayCompact: older == nil)
-            let newest = SettledContents(
-                generation: wanted.generation, size: snapshot.size,
-                staged: .init(snapshot: snapshot, name: place.name, point: point))
-            guard let older else {
-                // Where what was closed last did not survive, what was synced before it is all there is, closed or not.
-                let isClosed = closed?.generation == wanted.generation
-                return Staged(file: file, closed: isClosed ? newest : nil, synced: isClosed ? nil : newest)
+            func settled(
+                _ row: NodeRow.Contents, _ snapshot: StagedFile.Snapshot, _ point: StagedFile.Point
+            ) -> SettledContents {
+                SettledContents(
+                    generation: row.generation, size: snapshot.size,
+                    staged: .init(snapshot: snapshot, name: place.name, point: point), isClosed: row.isClosed)
             }
-            guard let mark = older.staged?.point else {
-                let empty = SettledContents(generation: older.generation, size: older.size, staged: nil)
-                return Staged(file: file, closed: empty, synced: newest)
+            let newest = settled(wanted, snapshot, point)
+            var before: SettledContents?
+            if let older {
+                if let mark, let marked { before = settled(older, marked, mark) }
+                if older.staged == nil {
+                    before = SettledContents(
+                        generation: older.generation, size: older.size, staged: nil, isClosed: older.isClosed)
+                }
             }
-            guard let marked else { return Staged(file: file, closed: newest) }
-            let before = SettledContents(
-                generation: older.generation, size: older.size,
-                staged: .init(snapshot: marked, name: place.name, point: mark))
+            // What was synced and not closed is for nobody else yet: what was closed before it is. Where what was closed
+            // last did not survive, what was synced before it is all there is.
+            if !isSynced { return Staged(file: file, closed: newest, synced: before) }
+            if wanted.isClosed { return Staged(file: file, closed: newest) }
             return Staged(file: file, closed: before, synced: newest)
         } catch {
             guard error == .ioError || error == .noSuchFileOrDirectory else { throw error }
@@ -157,6 +163,7 @@ struct VolumeRecovery {
 
     /// Puts everything into a new state.
     consuming func restore(to state: inout VolumeState, _ staged: [InodeNumber: Staged], now: Duration) {
+        base.dropEmpty()
         var given = Set<InodeNumber>()
         for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
             restore(inode, row, staged[inode], &given, &state)
@@ -208,7 +215,7 @@ struct VolumeRecovery {
             file.synced = kept.synced.flatMap(SettledContents.init(unstaged:))
             if file.closed == nil, file.synced == nil, kept.location == nil { return nil }
         }
-        if let newest = file.synced ?? file.closed {
+        if let newest = [file.synced, file.closed].compactMap({ $0 }).max(by: { $0.generation < $1.generation }) {
             file.size = newest.size
             file.generation = newest.generation
         }
@@ -220,7 +227,7 @@ extension SettledContents {
     /// Nil where something was staged.
     fileprivate init?(unstaged row: NodeRow.Contents) {
         guard row.staged == nil else { return nil }
-        self.init(generation: row.generation, size: row.size, staged: nil)
+        self.init(generation: row.generation, size: row.size, staged: nil, isClosed: row.isClosed)
     }
 }
 
@@ -334,9 +341,10 @@ extension VolumeState {
         _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, _ object: ObjectSummary?
     ) {
         let key = prefix.bytes + name.bytes
-        guard tree.child(parent, name) == nil, !overlay.hasPending(key) else { return }
-        // A file may have taken the name of a directory of which something is still to be deleted.
-        guard object != nil || !overlay.hasPending(key + [UInt8(ascii: "/")]) else { return }
+        // A file may have taken the name of a directory of which something is still to be deleted, and the other way round.
+        guard tree.child(parent, name) == nil,
+            !overlay.hasPending(object == nil ? key + [UInt8(ascii: "/")] : key)
+        else { return }
         let time = object.map { Timestamp(seconds: $0.lastModified) } ?? tree[unkept: .root]?.attributes.modified
         let attributes = Self.attributes(
             options, isDirectory: object == nil, modified: time ?? Timestamp(seconds: 0))

@@ -20,7 +20,12 @@ extension VolumeState {
             let key = prefix.bytes + name.bytes
             // What a change here is based on stays what it was: its precondition must notice somebody else's change.
             let isOwned = tree.child(inode, name).map { self.isOwned($0) } ?? false
-            if isOwned || overlay.hidesListing(key, since: start) { known.objects[name] = before.objects[name] }
+            // So does a file that has taken the name of a directory of which something is still to be deleted.
+            let isSucceeding =
+                listed.directories.contains(name) && overlay.hidesListing(key + [UInt8(ascii: "/")], since: start)
+            if isOwned || isSucceeding || overlay.hidesListing(key, since: start) {
+                known.objects[name] = before.objects[name]
+            }
             show(
                 inode, prefix, name, object: listed.objects[name], isDirectory: listed.directories.contains(name),
                 since: start, at: startedAt)

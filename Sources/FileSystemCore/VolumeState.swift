@@ -219,6 +219,19 @@ struct VolumeState: Sendable {
         } else {
             base.setMarker(place.prefix, to: object)
         }
+        if object == nil { forgetGone(place.prefix) }
+    }
+
+    /// A directory that the view does not have is not on S3 either, once the last thing that was known in it is gone; nor
+    /// are those above it that had only that.
+    private mutating func forgetGone(_ prefix: KeyPrefix) {
+        var prefix = prefix
+        while prefix != options.prefix, base.directory(prefix)?.isEmpty == true, tree.inode(of: prefix) == nil,
+            let parent = prefix.parent
+        {
+            base.forgetDirectory(prefix)
+            prefix = parent
+        }
     }
 
     /// For somebody who waits for an intent. It is made due at once, with what stands before it, so that the wait ends with
@@ -277,6 +290,7 @@ struct VolumeState: Sendable {
             tree[inode]?.file?.isStreamingClosed = true
         }
         tree[inode]?.file?.closed = closed
+        if file.synced?.generation == closed.generation { tree[inode]?.file?.synced?.isClosed = true }
         tree[inode]?.file?.isUnsettled = false
     }
 

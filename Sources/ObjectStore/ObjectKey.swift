@@ -34,6 +34,13 @@ public struct KeyPrefix: Hashable, Sendable, CustomStringConvertible {
 
     public init?(_ text: String) { self.init(Array(text.utf8)) }
 
+    /// The prefix that this one is directly below; nil for the empty one.
+    public var parent: KeyPrefix? {
+        if bytes.isEmpty { return nil }
+        let end = bytes.dropLast().lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0
+        return KeyPrefix(Array(bytes[..<end]))
+    }
+
     public var description: String { String(decoding: bytes, as: UTF8.self) }
 }
 

@@ -218,7 +218,7 @@ extension World {
         var after = model
         after.files[slot.file]?.settle(isSynced: true)
         // A crash may leave these contents in the place of those that were closed before.
-        if slot.mayWrite { ledger.release(closed[slot.open.inode]) }
+        ledger.release(closed[slot.open.inode])
         switch try fit(outcome, Result<Void, Errno>.success(()), "fsync") {
         case .done:
             model = after
@@ -243,6 +243,8 @@ extension World {
         let client = client
         let shown = volume.shown(slot.open.inode)
         var bytes = shown.flatMap { contents($0) }
+        // What stands on a version that another device has replaced cannot be stored.
+        let isWhole = bytes != nil
         if bytes == nil { bytes = try? perform { () async throws(Errno) in try await client.read(slot.open) }.get() }
         let isNamed = volume.shown().contains { $0.inode == slot.open.inode }
         if isNamed, let bytes { server.allow(bytes) }
@@ -254,7 +256,7 @@ extension World {
             model = after
             sinceChange = [after]
             sinceSync.append(after)
-            if slot.mayWrite, isNamed, shown?.isDirty == true, let bytes { closedInLedger(slot, bytes) }
+            if slot.mayWrite, isNamed, isWhole, shown?.isDirty == true, let bytes { closedInLedger(slot, bytes) }
         case .refused: return
         case .unsure:
             halfSettled(slot, after)
