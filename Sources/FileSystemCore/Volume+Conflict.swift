@@ -219,8 +219,9 @@ extension VolumeState {
         where !isRunning && other.inode == inode && other.kind == .copy {
             replace(other, by: intent, now)
         }
-        // Where it is back where its bytes are, those are not deleted any more.
-        if node.file?.location?.key == key { drop(deletionsOf: key) }
+        // Where it is back where its bytes are, those are not deleted any more; nor is what it is to replace after it.
+        let isBack = node.file?.location?.key == key
+        drop(deletionsOf: key) { isBack || $0.requires == intent.id }
         overlay.move(intent, to: key, place)
         return .again
     }
@@ -228,9 +229,9 @@ extension VolumeState {
     /// Their version is not deleted, whatever was queued for ours.
     private mutating func spare(_ intent: Intent) { drop(deletionsOf: intent.key) }
 
-    private mutating func drop(deletionsOf key: ObjectKey) {
+    private mutating func drop(deletionsOf key: ObjectKey, where isMeant: (Intent) -> Bool = { _ in true }) {
         for (other, isRunning) in overlay.committer.intents(for: key)
-        where !isRunning && other.kind == .delete && other.key == key {
+        where !isRunning && other.kind == .delete && other.key == key && isMeant(other) {
             _ = overlay.drop(other)
         }
     }

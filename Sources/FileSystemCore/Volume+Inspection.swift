@@ -114,7 +114,7 @@ extension Volume {
             return nodes.compactMap { inode in state.tree[inode].map { "\(inode.value) \(NodeRow($0).recovered)" } }
                 + state.base.prefixes.flatMap { prefix in
                     let directory = state.base.directory(prefix)
-                    return ["base \(prefix)"]
+                    return ["base \(prefix) with \(directory?.directories.map { "\($0)" }.sorted() ?? [])"]
                         + (directory?.objects.values.map { "base \($0.version)" } ?? [])
                         + (directory?.marker.map { ["base \($0.version)"] } ?? [])
                 }

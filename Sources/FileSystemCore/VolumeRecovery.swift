@@ -150,7 +150,10 @@ struct VolumeRecovery {
             }
             // What was synced and not closed is for nobody else yet: what was closed before it is. Where what was closed
             // last did not survive, what was synced before it is all there is.
-            if !isSynced { return Staged(file: file, closed: newest, synced: before) }
+            if !isSynced {
+                let isBoth = row?.synced?.generation == wanted.generation
+                return Staged(file: file, closed: newest, synced: isBoth ? newest : before)
+            }
             if wanted.isClosed { return Staged(file: file, closed: newest) }
             return Staged(file: file, closed: before, synced: newest)
         } catch {
@@ -187,7 +190,7 @@ struct VolumeRecovery {
         }
         // A directory that the journal should have and has not: what was in it is shown at the top rather than lost.
         let parent = state.tree[unkept: row.parent]?.isDirectory == true ? row.parent : InodeNumber.root
-        guard let kind = Self.kind(row, staged) else { return }
+        guard let kind = kind(inode, row, staged) else { return }
         var node = Node(inode: inode, parent: parent, name: row.name, kind: kind, attributes: row.attributes)
         if let taken = state.tree.child(parent, node.name), taken.inode != inode {
             node.name = node.name.inserting(" (recovered \(inode.value))")
@@ -198,8 +201,20 @@ struct VolumeRecovery {
         if NodeRow(node).bytes != row.bytes { state.tree.touch(inode) }
     }
 
+    /// What was at a file's name before, which was to be deleted once the new contents were stored.
+    private func former(_ inode: InodeNumber) -> ObjectSummary? {
+        let deletions = intents.values.filter { $0.kind == .delete && $0.requires != nil }
+        for deletion in deletions {
+            guard let put = deletion.requires.flatMap({ intents[$0] }), put.kind == .put, put.inode == inode,
+                put.source == deletion.key, let name = deletion.place.name
+            else { continue }
+            return base.object(deletion.place.prefix, name)
+        }
+        return nil
+    }
+
     /// Nil for a file of which nothing is left: it was new, and what was staged of it did not survive.
-    private static func kind(_ row: NodeRow, _ staged: Staged?) -> Node.Kind? {
+    private func kind(_ inode: InodeNumber, _ row: NodeRow, _ staged: Staged?) -> Node.Kind? {
         guard let kept = row.file else { return .directory(DirectoryState()) }
         var file = FileState(size: kept.baseSize)
         file.baseSize = kept.baseSize
@@ -213,7 +228,10 @@ struct VolumeRecovery {
             // What had nothing staged needs none: an empty file, or one whose bytes lie elsewhere on S3.
             file.closed = kept.closed.flatMap(SettledContents.init(unstaged:))
             file.synced = kept.synced.flatMap(SettledContents.init(unstaged:))
-            if file.closed == nil, file.synced == nil, kept.location == nil { return nil }
+            if file.closed == nil, file.synced == nil, kept.location == nil {
+                // Its name was another's before: better what that held than nothing, wherever the name has got to.
+                return former(inode).map { .file(FileState(clean: $0)) }
+            }
         }
         if let newest = [file.synced, file.closed].compactMap({ $0 }).max(by: { $0.generation < $1.generation }) {
             file.size = newest.size

@@ -12,6 +12,7 @@ extension VolumeState {
         }
         let before = base.directory(prefix) ?? Base.Directory()
         var known = listed
+        if overlay.hidesListing(prefix.bytes, since: start) { known.marker = before.marker }
         let names = Set(before.objects.keys).union(before.directories).union(
             tree[inode]?.directory?.children.keys.map { $0 } ?? []
         )
@@ -20,15 +21,27 @@ extension VolumeState {
             let key = prefix.bytes + name.bytes
             // What a change here is based on stays what it was: its precondition must notice somebody else's change.
             let isOwned = tree.child(inode, name).map { self.isOwned($0) } ?? false
-            // So does a file that has taken the name of a directory of which something is still to be deleted.
-            let isSucceeding =
-                listed.directories.contains(name) && overlay.hidesListing(key + [UInt8(ascii: "/")], since: start)
-            if isOwned || isSucceeding || overlay.hidesListing(key, since: start) {
-                known.objects[name] = before.objects[name]
+            let isPrefixHidden = overlay.hidesListing(key + [UInt8(ascii: "/")], since: start)
+            // A file may have taken the name of a directory of which something is still to be deleted.
+            let isSucceeding = listed.directories.contains(name) && isPrefixHidden
+            let isKept = isOwned || isSucceeding || overlay.hidesListing(key, since: start)
+            if isKept { known.objects[name] = before.objects[name] }
+            if isPrefixHidden {
+                if before.directories.contains(name) {
+                    known.directories.insert(name)
+                } else {
+                    known.directories.remove(name)
+                }
             }
             show(
                 inode, prefix, name, object: listed.objects[name], isDirectory: listed.directories.contains(name),
                 since: start, at: startedAt)
+            // What is not shown because a directory here has the name is nobody's to replace.
+            if !isKept, tree.child(inode, name)?.isDirectory == true,
+                let object = known.objects.removeValue(forKey: name)
+            {
+                known.hidden[object.version.key] = .besideDirectory
+            }
         }
         base.replace(prefix, with: known)
         tree[inode]?.directory?.listedAt = startedAt
@@ -45,10 +58,11 @@ extension VolumeState {
         // Where listing is refused, nothing can say that a directory is gone.
         if !mayCacheAbsence, object == nil, tree.child(parent, name)?.isDirectory == true { return }
         let isOwned = tree.child(parent, name).map { self.isOwned($0) } ?? false
-        if !isOwned, !overlay.hidesListing(prefix.bytes + name.bytes, since: start) {
-            base.set(prefix, name, to: isDirectory ? nil : object)
-        }
+        let isKept = isOwned || overlay.hidesListing(prefix.bytes + name.bytes, since: start)
         show(parent, prefix, name, object: object, isDirectory: isDirectory, since: start, at: time)
+        // What is not shown because a directory here has the name is nobody's to replace.
+        let isDirectoryHere = isDirectory || tree.child(parent, name)?.isDirectory == true
+        if !isKept { base.set(prefix, name, to: isDirectoryHere ? nil : object) }
         if let child = tree.child(parent, name)?.inode {
             tree[child]?.seenAt = time
             tree[parent]?.directory?.absentAt[name] = nil

@@ -98,6 +98,10 @@ extension World {
     private func fit<Value, Expected>(
         _ outcome: Result<Value, Errno>, _ expected: Result<Expected, Errno>, _ what: String
     ) throws -> Fit {
+        if isTracing {
+            let answer = if case .failure(let error) = outcome { "\(error)" } else { "done" }
+            trace.append("    \(what): \(answer)\(disk.isDead ? ", but the process is dead" : "")")
+        }
         if disk.isDead { return .unsure }
         switch (outcome, expected) {
         case (.success, .success): return .done
@@ -254,7 +258,9 @@ extension World {
         switch try fit(outcome, Result<Void, Errno>.success(()), "close") {
         case .done:
             model = after
-            sinceChange = [after]
+            // One that had nothing to keep says nothing of what failed before it.
+            let isKept = slot.mayWrite && shown?.isDirty == true
+            sinceChange = isKept ? [after] : Array(sinceChange.dropLast()) + [after]
             sinceSync.append(after)
             if slot.mayWrite, isNamed, isWhole, shown?.isDirty == true, let bytes { closedInLedger(slot, bytes) }
         case .refused: return
