@@ -252,23 +252,26 @@ extension VolumeState {
     private mutating func follow(_ copy: Intent, to key: ObjectKey, _ place: Place, _ now: Duration) -> [IntentID] {
         let withdrawn = overlay.withdraw(copy.id)
         if key == copy.source {
-            // Back where its bytes are: nothing has to move.
-            for intent in withdrawn { overlay.settle(withdrawn: intent) }
+            // Back where its bytes are: nothing has to move, and they are not deleted.
+            let ids = take(the: withdrawn.filter { $0.kind != .delete || $0.key != key }, over: nil, now)
+            for intent in withdrawn where intent.id == copy.id || intent.key == key {
+                overlay.settle(withdrawn: intent)
+            }
             if let inode = copy.inode, tree[unkept: inode]?.attributes.isDirty == true {
                 try? enqueueMetadata(inode, now: now)
             }
-            return []
+            return ids
         }
         let id = overlay.add(
             .copy, key: key, source: copy.source, inode: copy.inode, place: place, now: now, delay: quietTime)
         return [id] + take(the: withdrawn, over: id, now)
     }
 
-    /// A new intent takes the place of a withdrawn one: the deletions that came after that come after it, and who waited for
-    /// either waits for what has its place.
-    mutating func take(the withdrawn: [Intent], over id: IntentID, _ now: Duration) -> [IntentID] {
+    /// A new intent takes the place of a withdrawn one, the first in the list: the deletions that came after that come after
+    /// it, and who waited for either waits for what has its place. Without `id` the deletions need not wait for anything.
+    mutating func take(the withdrawn: [Intent], over id: IntentID?, _ now: Duration) -> [IntentID] {
         guard let replaced = withdrawn.first else { return [] }
-        pass(replaced.id, to: id)
+        if let id { pass(replaced.id, to: id) }
         var ids: [IntentID] = []
         for old in withdrawn.dropFirst() {
             // What has been queued since to be stored there replaces the old object, and must not be deleted in its place.

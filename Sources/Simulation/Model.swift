@@ -204,14 +204,16 @@ struct Model: Sendable {
         return nil
     }
 
-    /// Goes on from what a crash has left.
-    mutating func adopt(_ view: View, power: Bool) {
+    /// Goes on from what a crash has left. What is nowhere in the view any more is on S3, where `loss` has found it.
+    mutating func adopt(_ view: View, power: Bool, stored: [String: [UInt8]]) {
+        let bodies = Set(stored.values)
         let before = self
         names = [:]
         files = [:]
         directories = view.directories
         for (path, bytes) in view.files.sorted(by: { $0.key < $1.key }) {
-            add(path, bytes ?? [])
+            let kept = before.names[path].flatMap { before.files[$0] }.map { power ? $0.synced : $0.kept } ?? []
+            add(path, bytes ?? kept.compactMap { $0 }.last(where: bodies.contains) ?? [])
             guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else {
                 continue
             }

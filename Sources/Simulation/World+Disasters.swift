@@ -61,7 +61,7 @@ extension World {
             let later = candidates[(index + 1)...]
             guard let found = candidate.loss(view, power: power, stored: stored, later: later) else {
                 model = candidate
-                model.adopt(view, power: power)
+                model.adopt(view, power: power, stored: stored)
                 // S3 may be ahead of what the journal knows.
                 if power || hadTrouble { isExact = false }
                 return
@@ -195,7 +195,7 @@ extension World {
             }
         }
         if !scenario.isShared, !isExact {
-            model.adopt(view, power: true)
+            model.adopt(view, power: true, stored: stored)
             isExact = true
             let client = client
             if case .failure(let error) = try perform({ () async throws(Errno) in try await client.syncDirectory("") })
