@@ -14,6 +14,8 @@ extension Volume {
             /// Below the mount point.
             public var path: String
             public var kind: Kind
+            /// The former name that a new one follows, below the mount point.
+            public var source: String?
             /// Sent so far, of `total` bytes.
             public var sent: Int64
             public var total: Int64
@@ -124,6 +126,7 @@ extension VolumeState {
         let carriesBytes = item.intent.kind == .put
         return Volume.Report.Change(
             path: relativePath(item.intent.key), kind: .init(item.intent.kind),
+            source: item.intent.kind == .copy ? item.intent.source.map(relativePath) : nil,
             sent: carriesBytes ? file?.streaming?.bytesSent ?? 0 : 0, total: carriesBytes ? file?.size ?? 0 : 0,
             isRunning: item.isRunning, isHeld: item.isHeld,
             failure: item.failure.flatMap { $0.isRefusal ? $0.message : nil },

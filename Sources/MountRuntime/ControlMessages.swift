@@ -117,10 +117,16 @@ public struct MountStatus: Codable, Sendable, Equatable {
     /// A change that S3 refused for good.
     public struct FailedChange: Codable, Sendable, Equatable {
         public var path: String
+        /// `contents`, `name`, `attributes`, `directory` or `deletion`.
+        public var kind: String
+        /// The former name, for a new one.
+        public var source: String?
         public var reason: String
 
-        public init(path: String, reason: String) {
+        public init(path: String, kind: String, source: String? = nil, reason: String) {
             self.path = path
+            self.kind = kind
+            self.source = source
             self.reason = reason
         }
     }

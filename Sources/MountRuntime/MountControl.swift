@@ -44,7 +44,9 @@ final class MountControl: ControlTarget {
             pendingBytes: report.changes.reduce(0) { $0 + $1.left },
             uploading: report.changes.filter { $0.isRunning && $0.total > 0 }.prefix(100)
                 .map { .init(path: $0.path, bytes: $0.sent, total: $0.total) },
-            failed: failed.prefix(100).map { .init(path: $0.path, reason: $0.failure ?? "") },
+            failed: failed.prefix(100).map {
+                .init(path: $0.path, kind: $0.kind.rawValue, source: $0.source, reason: $0.failure ?? "")
+            },
             failedCount: failed.count, diskTrouble: report.journalTrouble.map { "\($0)" },
             journal: parts.journal.string, hidden: report.hiddenCount, lastError: report.lastError?.message,
             pid: getpid(), version: programVersion)

@@ -53,7 +53,7 @@ struct StatusCommand: ParsableCommand {
             rows.append(
                 ("uploading", "\(upload.path)  \(Amounts.bytes(upload.bytes)) of \(Amounts.bytes(upload.total))"))
         }
-        for failed in status.failed { rows.append(("failed", "\(failed.path)  \(failed.reason)")) }
+        for failed in status.failed { rows.append(("failed", "\(words(failed)): \(failed.reason)")) }
         if status.failedCount > status.failed.count {
             rows.append(("failed", "and \(status.failedCount - status.failed.count) more"))
         }
@@ -67,6 +67,17 @@ struct StatusCommand: ParsableCommand {
         if let error = status.lastError { rows.append(("last error", error)) }
         rows.append(("process", "\(status.pid), version \(status.version)"))
         return Console.printable("\(status.mountPoint)\n" + Columns.text(rows.map { ("  " + $0.name, $0.value) }))
+    }
+
+    /// What S3 was to do.
+    static func words(_ change: MountStatus.FailedChange) -> String {
+        switch change.kind {
+        case "contents": "contents of \(change.path)"
+        case "name": "new name \(change.path)" + (change.source.map { ", which was \($0)" } ?? "")
+        case "attributes": "attributes of \(change.path)"
+        case "deletion": "deletion of \(change.path)"
+        default: "\(change.kind) \(change.path)"
+        }
     }
 
     private static func pending(_ status: MountStatus) -> String {

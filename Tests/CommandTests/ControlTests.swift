@@ -25,7 +25,7 @@ private final class Target: ControlTarget {
             space: "s3://photos/p/",
             state: state, cacheBytes: 1 << 30, cacheLimit: 10 << 30, pending: 2,
             pendingBytes: 1 << 20, uploading: [.init(path: "a\u{1B}[2Jb.jpg", bytes: 1 << 20, total: 2 << 20)],
-            failed: [.init(path: "c.jpg", reason: "Access denied")], failedCount: 7,
+            failed: [.init(path: "c.jpg", kind: "contents", reason: "Access denied")], failedCount: 7,
             diskTrouble: "No space left on device", journal: journal, hidden: 1, lastError: nil, pid: getpid(),
             version: "1")
     }

@@ -36,9 +36,11 @@ def offline(wire):
 
 @pytest.fixture
 def refusing(aws):
-    """Has the app refuse to store what users write, and allow it again."""
+    """Has the app refuse to store and to delete what users change, and allow it again."""
     _, allowed = aws.policy()
-    without = json.loads(json.dumps(allowed).replace('"s3:PutObject"', '"s3:PutNothing"'))
+    without = json.loads(
+        json.dumps(allowed).replace('"s3:PutObject"', '"s3:PutNothing"').replace('"s3:DeleteObject"', '"s3:DeleteNothing"')
+    )
 
     class Refusal:
         begin = staticmethod(lambda: aws.set_policy(without))
@@ -82,6 +84,49 @@ def test_refused_retried_discarded(people, bucket, refusing):
     one.run("sync", mounted.path, check=True)
     assert bucket.get(one.account.prefix + "a") == b"A" and bucket.get(one.account.prefix + "old") == b"theirs"
     assert bucket.get(one.account.prefix + "b") is None
+
+
+@pytest.mark.within(90)
+def test_refused_names_and_attributes(people, bucket, refusing):
+    """What S3 refuses to delete, rename, chmod or make stays failed over a crash, until it is tried again or given up."""
+    one = people()
+    for name in ("gone", "back", "old", "undone", "mode"):
+        bucket.put(one.account.prefix + name, name.encode())
+    mounted = local(one)
+    os.listdir(mounted.path)
+    refusing.begin()
+    for name in ("gone", "back"):
+        os.unlink(mounted.path / name)
+    for old, new in (("old", "new"), ("undone", "made")):
+        os.rename(mounted.path / old, mounted.path / new)
+    os.chmod(mounted.path / "mode", 0o640)
+    os.mkdir(mounted.path / "d")
+    assert one.run("sync", mounted.path).returncode == 73
+
+    def failed():
+        return sorted((change["kind"], change["path"]) for change in status(one, mounted)["failed"])
+
+    six = [("attributes", "mode"), ("deletion", "back"), ("deletion", "gone"), ("directory", "d/"), ("name", "made"), ("name", "new")]
+    assert failed() == six
+    told = one.run("status", mounted.path, check=True).stdout
+    assert "deletion of gone: " in told and "new name new, which was old: " in told
+    mounted.kill()
+    mounted.detach()
+    mounted = local(one)
+    assert sorted(os.listdir(mounted.path)) == ["d", "made", "mode", "new"]
+    assert os.stat(mounted.path / "mode").st_mode & 0o777 == 0o640
+    assert one.run("sync", mounted.path).returncode == 73 and failed() == six
+
+    one.run("discard", "--yes", mounted.path / "back", check=True)
+    one.run("discard", "--yes", mounted.path / "made", check=True)
+    assert sorted(os.listdir(mounted.path)) == ["back", "d", "mode", "new", "undone"]
+    assert read_all(mounted.path / "back") == b"back" and read_all(mounted.path / "undone") == b"undone"
+    refusing.end()
+    one.run("retry", mounted.path, check=True)
+    one.run("sync", mounted.path, check=True)
+    assert failed() == []
+    assert sorted(bucket.list(one.account.prefix)) == [one.account.prefix + n for n in ("back", "d/", "mode", "new", "undone")]
+    assert bucket.get(one.account.prefix + "new") == b"old"
 
 
 @pytest.mark.within(90)
