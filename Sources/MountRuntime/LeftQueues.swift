@@ -1,6 +1,8 @@
 import Cognito
 import FileSystemCore
 import Glibc
+import Sealing
+import Settings
 import SystemPackage
 
 /// Changes of one identity on this machine that S3 does not have yet.
@@ -9,6 +11,8 @@ public struct LeftQueue: Sendable, Equatable {
     public var mountPoint: String?
     /// The directory of the journal.
     public var journal: String
+    /// The sign-in name of whoever made them, if that is known.
+    public var user: String?
     public var changes: Int
 
     /// All queues of `identity`: those of its mounts, and those in `journals` that its mounts have left and that open
@@ -21,17 +25,37 @@ public struct LeftQueue: Sendable, Equatable {
             LeftQueue(mountPoint: $0.mountPoint, journal: $0.journal, changes: $0.pending)
         }
         guard let key = try? store.dataKey(for: identity) else { return found }
-        for name in names(journals) {
-            let directory = journals + "/" + name
-            guard case .count(let count) = QueuedChanges(in: FilePath(directory), key: key), count > 0 else { continue }
-            found.append(LeftQueue(journal: directory, changes: count))
-        }
+        found += left(in: journals, [key, nil], user: nil)
         return found
+    }
+
+    /// All queues below a state directory that no process has, of whatever app and user, as far as their keys are here.
+    public static func abandoned(below stateRoot: String, _ directories: Directories) -> [LeftQueue] {
+        names(stateRoot).flatMap { profile in
+            let paths = StatePaths(stateRoot: stateRoot, profile: profile, directories)
+            let store = AuthSessionStore(
+                keyDirectory: FilePath(paths.keys), sessionDirectory: FilePath(paths.session))
+            let session = try? store.load()
+            let key = session.flatMap { try? store.dataKey(for: $0.identityID) }
+            return left(in: paths.journal, [key, Identity.environmentKey, nil], user: session?.signInName)
+        }
+    }
+
+    /// The journals in `directory` that hold changes and open with one of `keys`; nil opens those that are not sealed.
+    private static func left(in directory: String, _ keys: [SealingKey?], user: String?) -> [LeftQueue] {
+        names(directory).compactMap { name in
+            let journal = FilePath(directory).appending(name)
+            for key in keys {
+                guard case .count(let count) = QueuedChanges(in: journal, key: key) else { continue }
+                return count > 0 ? LeftQueue(journal: journal.string, user: user, changes: count) : nil
+            }
+            return nil
+        }
     }
 
     /// For a sentence: `3 changes of the mount on DIR`.
     public var description: String {
-        let count = changes == 1 ? "1 change" : "\(changes) changes"
+        let count = (changes == 1 ? "1 change" : "\(changes) changes") + (user.map { " of \($0)" } ?? "")
         return mountPoint.map { "\(count) of the mount on \($0)" } ?? "\(count) in \(journal), which nothing mounts"
     }
 

@@ -19,8 +19,9 @@ struct StatusCommand: ParsableCommand {
         guard let directory else {
             let all = Mounts.all(stateRoot: root)
             if json { return Console.line(try JSONText.of(all)) }
-            return Console.output(
-                all.isEmpty ? "Nothing is mounted.\n" : all.map(Self.text).joined(separator: "\n"))
+            Console.output(all.isEmpty ? "Nothing is mounted.\n" : all.map(Self.text).joined(separator: "\n"))
+            if let left = SyncCommand.sentence(Mounts.abandoned(stateDir)) { Console.note(left) }
+            return
         }
         let mountPoint = Mounts.absolute(directory) ?? directory
         guard let client = Mounts.client(mountPoint, stateRoot: root) else { throw Self.notMounted(directory) }
@@ -109,19 +110,33 @@ struct SyncCommand: ParsableCommand {
     func run() throws {
         let root = Mounts.stateRoot(stateDir)
         guard let path else {
-            return try Self.waitForAll(root)
+            return try waitForAll(root)
         }
-        let place = try MountedPath(path, stateRoot: root)
+        let place: MountedPath
+        do throws(CommandFailure) {
+            place = try MountedPath(path, stateRoot: root)
+        } catch {
+            guard let left = Self.sentence(Mounts.abandoned(stateDir)) else { throw error }
+            throw CommandFailure(error.code, "\(error.message) \(left)")
+        }
         try Self.wait(place.client(stateRoot: root), place.path.isEmpty ? nil : place.path)
     }
 
-    /// Also those that were unmounted and still upload. All are waited for; the first failure is told then.
-    private static func waitForAll(_ root: String) throws(MountFailure) {
+    /// What waits with nobody to send it; nil for nothing.
+    static func sentence(_ queues: [LeftQueue]) -> String? {
+        guard !queues.isEmpty else { return nil }
+        let list = queues.map(\.description).joined(separator: "; ")
+        return "S3 doesn't have everything yet: \(list). Mount that space again (`cognitofs mount`) to go on with it."
+    }
+
+    /// Also those that were unmounted and still upload, and what is left of mounts that have ended. All are waited for; the
+    /// first failure is told then.
+    private func waitForAll(_ root: String) throws(MountFailure) {
         var failure: MountFailure?
         for mount in Mounts.all(stateRoot: root) {
             do throws(MountFailure) {
                 if let client = ControlClient(mount, in: Mounts.directories(root)) {
-                    try wait(client, nil)
+                    try Self.wait(client, nil)
                 } else if mount.pending > 0 {
                     throw MountFailure(
                         .temporary,
@@ -133,6 +148,7 @@ struct SyncCommand: ParsableCommand {
             }
         }
         if let failure { throw failure }
+        if let left = Self.sentence(Mounts.abandoned(stateDir)) { throw MountFailure(.temporary, left) }
     }
 
     /// Shows progress until S3 has it.
