@@ -211,6 +211,40 @@ def test_lazy_umount(people, wire, bucket, offline):
 
 
 @pytest.mark.within(90)
+def test_sync_of_what_nothing_mounts(people, wire, bucket, offline):
+    """`sync` says what waits in the journal of a mount that has ended, and what to do, and does not end well."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    (mounted.path / "d").mkdir()
+    write_all(mounted.path / "d/a", b"A")
+    state = ("--state-dir", one.state)
+    mounted.kill()
+    for path in (mounted.path, mounted.path / "d/a"):
+        dead = one.run("sync", path, *state)
+        assert dead.returncode == 66 and f"The mount on {mounted.path} doesn't answer" in dead.stderr
+    mounted.detach()
+    told = one.run("sync", *state)
+    assert told.returncode == 75 and "2 changes of" in told.stderr and "which nothing mounts" in told.stderr
+    assert one.account.name in told.stderr and "cognitofs mount" in told.stderr
+    elsewhere = one.run("sync", mounted.path, *state)
+    assert elsewhere.returncode == 66 and "is in no mount of cognitofs" in elsewhere.stderr and "2 changes" in elsewhere.stderr
+    assert "2 changes" in one.run("status", *state, check=True).stderr
+    # The usual configuration tells where to look, too.
+    usual = one.root / "home/.config/cognitofs"
+    usual.mkdir(parents=True)
+    (usual / "mount.conf").write_text(one.conf.read_text())
+    assert one.run("sync").returncode == 75
+    wire.order("pass")
+    mounted = local(one)
+    one.run("sync", *state, check=True)
+    mounted.unmount()
+    one.run("sync", *state, check=True)
+    assert one.run("status", *state, check=True).stderr == ""
+    assert bucket.get(one.account.prefix + "d/a") == b"A"
+
+
+@pytest.mark.within(90)
 def test_umount_that_is_interrupted(people, wire, bucket, offline):
     """`umount` waits and says for what; Ctrl-C unmounts and leaves the rest to the next mount, and says so."""
     one = people(wire=wire)
@@ -325,13 +359,77 @@ def test_sign_in_as_somebody_else(aws, people, wire, bucket, offline):
     wire.order("pass")
     former, other = one.account, aws.account()
     one.account = other
-    refused = one.login(check=False)
-    assert refused.returncode == 77 and former.name in refused.stderr
+    # Before anybody is asked: the password does not matter.
+    for password in (None, "wrong"):
+        refused = one.login(password, check=False)
+        assert refused.returncode == 77 and former.name in refused.stderr and "doesn't have everything" in refused.stderr
     one.account = former
+    assert json.loads(one.run("whoami", "--json", "--config", one.conf, check=True).stdout)["identityID"] == former.identity_id
     local(one).unmount()
     assert bucket.get(former.prefix + "a") == b"A" and bucket.list(other.prefix) == {}
     one.account = other
     one.login()
+
+
+@pytest.mark.within(60)
+def test_sign_in_as_a_namesake(aws, people, wire, bucket, offline):
+    """A user of the same name who is somebody else is found out after signing in, and refused before anything is stored."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    write_all(mounted.path / "a", b"A")
+    one.run("umount", "--lazy", mounted.path, check=True)
+    mounted.wait_end(5)
+    wire.order("pass")
+    former = one.account
+    aws.admin("cognito-idp").admin_delete_user(UserPoolId=aws.pool, Username=former.name)
+    one.account = aws.account(former.name)
+    assert one.account.identity_id != former.identity_id
+    refused = one.login(check=False)
+    assert refused.returncode == 77 and "doesn't have everything" in refused.stderr
+    assert json.loads(one.run("whoami", "--json", "--config", one.conf, check=True).stdout)["identityID"] == former.identity_id
+    # What the former user wrote is still there to be asked about.
+    assert one.run("logout", "--config", one.conf).returncode == 75
+    one.run("logout", "--discard", "--config", one.conf, check=True)
+    one.login()
+    assert os.listdir(local(one).path) == [] and bucket.list(one.account.prefix) == {}
+
+
+@pytest.mark.within(120)
+def test_cold_mount_with_the_session_over(aws, people, bucket):
+    """With the session over a known space is mounted with what this machine knows; `login` revives it, and the queue goes on."""
+    one, stranger = people(signed_in=False), people(signed_in=False)
+    bucket.put(one.account.prefix + "d/known", b"known")
+    aws.settings(credential_seconds=4, token_seconds=4)
+    try:
+        for person in (one, stranger):
+            person.login()
+        mounted = local(one)
+        assert os.listdir(mounted.path / "d") == ["known"] and read_all(mounted.path / "d/known") == b"known"
+        mounted.unmount()
+        for person in (one, stranger):
+            aws.admin("cognito-idp").admin_user_global_sign_out(UserPoolId=aws.pool, Username=person.account.name)
+        time.sleep(5)
+        where, first = one.root / "cold", stranger.root / "first"
+        where.mkdir()
+        first.mkdir()
+        unknown = stranger.run("mount", first, "--config", stranger.conf)
+        assert unknown.returncode == 77 and "cognitofs login" in unknown.stderr
+        told = one.run("mount", where, "--config", one.conf, "-o", "durability=local", check=True)
+        assert "The sign-in is over" in told.stderr and "cognitofs login" in told.stderr
+        assert json.loads(one.run("status", "--json", where, check=True).stdout)["state"] == "needsSignIn"
+        assert os.listdir(where) == ["d"] and os.listdir(where / "d") == ["known"]
+        assert read_all(where / "d/known") == b"known"
+        write_all(where / "d/new", b"new")
+        os.rename(where / "d/known", where / "moved")
+        assert sorted(os.listdir(where)) == ["d", "moved"] and read_all(where / "moved") == b"known"
+        assert one.run("sync", where, within=60).returncode == 77
+    finally:
+        aws.settings(credential_seconds=0, token_seconds=0)
+    one.login()
+    one.run("sync", where, check=True, within=60)
+    assert sorted(bucket.list(one.account.prefix)) == [one.account.prefix + n for n in ("d/new", "moved")]
+    one.run("umount", where, check=True)
 
 
 @pytest.mark.within(120)
