@@ -40,6 +40,22 @@ extension Volume {
         public var journalTrouble: Errno?
     }
 
+    /// A file that was synced and never closed, so that it is on this machine only.
+    public struct UnclosedFile: Sendable, Equatable {
+        /// Below the mount point.
+        public let path: String
+        /// Bytes.
+        public let size: Int64
+    }
+
+    /// Such files of which a crash has ended the writer, by path.
+    public func unclosed() -> [UnclosedFile] {
+        update { state in
+            state.unclosed.map { UnclosedFile(path: state.tree.path($0.inode), size: $0.file?.size ?? 0) }
+        }
+        .sorted { $0.path < $1.path }
+    }
+
     public func report() -> Report {
         let trouble = journalTrouble
         return update { state in

@@ -141,6 +141,18 @@ struct VolumeState: Sendable {
         return changedAttempts
     }
 
+    /// What was synced and never closed, which nobody writes now: it is on this machine only, and nothing sends it.
+    var unclosed: [Node] {
+        keptNodes.compactMap { tree[$0] }.filter { node in
+            guard node.isLinked, let file = node.file, file.pendingSync != nil, file.writerCount == 0,
+                let key = try? tree.key(node.inode)
+            else { return false }
+            return !overlay.committer.intents(for: key).contains {
+                $0.intent.inode == node.inode && $0.intent.kind == .put
+            }
+        }
+    }
+
     func isNodeKept(_ inode: InodeNumber) -> Bool { keptNodes.contains(inode) }
     mutating func noteKeptNode(_ inode: InodeNumber) { keptNodes.insert(inode) }
     mutating func forgetKeptNode(_ inode: InodeNumber) -> Bool { keptNodes.remove(inode) != nil }

@@ -131,6 +131,17 @@ public struct MountStatus: Codable, Sendable, Equatable {
         }
     }
 
+    /// A file that was synced and never closed.
+    public struct UnclosedFile: Codable, Sendable, Equatable {
+        public var path: String
+        public var bytes: Int64
+
+        public init(path: String, bytes: Int64) {
+            self.path = path
+            self.bytes = bytes
+        }
+    }
+
     public var mountPoint: String
     /// As it stands in the list of mounts.
     public var source: String
@@ -150,6 +161,9 @@ public struct MountStatus: Codable, Sendable, Equatable {
     /// The first of the changes that S3 refused.
     public var failed: [FailedChange]
     public var failedCount: Int
+    /// The first of the files that a crash kept from being closed: synced, and on this machine only.
+    public var unclosed: [UnclosedFile]
+    public var unclosedCount: Int
     /// Why the disk takes no more changes; nil while it does.
     public var diskTrouble: String?
     /// The directory of the journal that this mount holds.
@@ -163,7 +177,8 @@ public struct MountStatus: Codable, Sendable, Equatable {
     public init(
         mountPoint: String, source: String, user: String, identityID: String, space: String, state: State,
         cacheBytes: Int64, cacheLimit: Int64, pending: Int, pendingBytes: Int64 = 0, uploading: [Upload],
-        failed: [FailedChange], failedCount: Int? = nil, diskTrouble: String? = nil, journal: String = "", hidden: Int,
+        failed: [FailedChange], failedCount: Int? = nil, unclosed: [UnclosedFile] = [], unclosedCount: Int? = nil,
+        diskTrouble: String? = nil, journal: String = "", hidden: Int,
         lastError: String?, pid: Int32, version: String
     ) {
         self.mountPoint = mountPoint
@@ -179,6 +194,8 @@ public struct MountStatus: Codable, Sendable, Equatable {
         self.uploading = uploading
         self.failed = failed
         self.failedCount = failedCount ?? failed.count
+        self.unclosed = unclosed
+        self.unclosedCount = unclosedCount ?? unclosed.count
         self.diskTrouble = diskTrouble
         self.journal = journal
         self.hidden = hidden

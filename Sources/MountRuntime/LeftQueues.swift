@@ -14,6 +14,8 @@ public struct LeftQueue: Sendable, Equatable {
     /// The sign-in name of whoever made them, if that is known.
     public var user: String?
     public var changes: Int
+    /// Files that were synced and never closed: nothing sends them.
+    public var unclosed = 0
 
     /// All queues of `identity`: those of its mounts, and those in `journals` that its mounts have left and that open
     /// with its key.
@@ -21,9 +23,11 @@ public struct LeftQueue: Sendable, Equatable {
         of identity: IdentityID, in store: AuthSessionStore, journals: String, sockets: [ControlSocketDirectory]
     ) -> [LeftQueue] {
         let mounts = ControlClient.all(in: sockets).filter { $0.identityID == identity.text }
-        var found = mounts.filter { $0.pending > 0 }.map {
-            LeftQueue(mountPoint: $0.mountPoint, journal: $0.journal, changes: $0.pending)
+        var found = mounts.map {
+            LeftQueue(
+                mountPoint: $0.mountPoint, journal: $0.journal, changes: $0.pending, unclosed: $0.unclosedCount)
         }
+        .filter { !$0.isEmpty }
         guard let key = try? store.dataKey(for: identity) else { return found }
         found += left(in: journals, [key, nil], user: nil)
         return found
@@ -46,17 +50,24 @@ public struct LeftQueue: Sendable, Equatable {
         names(directory).compactMap { name in
             let journal = FilePath(directory).appending(name)
             for key in keys {
-                guard case .count(let count) = QueuedChanges(in: journal, key: key) else { continue }
-                return count > 0 ? LeftQueue(journal: journal.string, user: user, changes: count) : nil
+                guard case .count(let changes, let unclosed) = QueuedChanges(in: journal, key: key) else { continue }
+                let queue = LeftQueue(journal: journal.string, user: user, changes: changes, unclosed: unclosed)
+                return queue.isEmpty ? nil : queue
             }
             return nil
         }
     }
 
+    private var isEmpty: Bool { changes == 0 && unclosed == 0 }
+
     /// For a sentence: `3 changes of the mount on DIR`.
     public var description: String {
-        let count = (changes == 1 ? "1 change" : "\(changes) changes") + (user.map { " of \($0)" } ?? "")
-        return mountPoint.map { "\(count) of the mount on \($0)" } ?? "\(count) in \(journal), which nothing mounts"
+        let parts = [
+            changes > 0 ? (changes == 1 ? "1 change" : "\(changes) changes") : nil,
+            unclosed > 0 ? (unclosed == 1 ? "1 file" : "\(unclosed) files") + " that no program has closed" : nil,
+        ]
+        let what = parts.compactMap(\.self).joined(separator: " and ") + (user.map { " of \($0)" } ?? "")
+        return mountPoint.map { "\(what) of the mount on \($0)" } ?? "\(what) in \(journal), which nothing mounts"
     }
 
     private static func names(_ directory: String) -> [String] {

@@ -37,6 +37,7 @@ final class MountControl: ControlTarget {
         let report = parts.volume.report()
         let usage = parts.cache?.usage()
         let failed = report.changes.filter { $0.failure != nil }
+        let unclosed = parts.volume.unclosed()
         return MountStatus(
             mountPoint: parts.mountPoint, source: parts.source, user: parts.identity.user,
             identityID: parts.identity.identityID, space: parts.space, state: state(report),
@@ -47,7 +48,9 @@ final class MountControl: ControlTarget {
             failed: failed.prefix(100).map {
                 .init(path: $0.path, kind: $0.kind.rawValue, source: $0.source, reason: $0.failure ?? "")
             },
-            failedCount: failed.count, diskTrouble: report.journalTrouble.map { "\($0)" },
+            failedCount: failed.count,
+            unclosed: unclosed.prefix(100).map { .init(path: $0.path, bytes: $0.size) },
+            unclosedCount: unclosed.count, diskTrouble: report.journalTrouble.map { "\($0)" },
             journal: parts.journal.string, hidden: report.hiddenCount, lastError: report.lastError?.message,
             pid: getpid(), version: programVersion)
     }

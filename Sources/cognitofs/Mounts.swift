@@ -41,7 +41,7 @@ enum Mounts {
         return [usual, configured]
     }
 
-    /// Changes that no process brings to S3.
+    /// Changes that no process brings to S3, and files that none would.
     static func abandoned(_ given: String?) -> [LeftQueue] {
         let directories = Directories(environment: Surroundings.environment)
         return stateRoots(given).flatMap { LeftQueue.abandoned(below: $0, directories) }

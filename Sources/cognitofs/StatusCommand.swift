@@ -59,6 +59,7 @@ struct StatusCommand: ParsableCommand {
             rows.append(("failed", "and \(status.failedCount - status.failed.count) more"))
         }
         if status.failedCount > 0 { rows.append(("", "see `cognitofs retry` and `cognitofs discard`")) }
+        rows += unclosed(status)
         if let trouble = status.diskTrouble {
             rows.append(("disk", "takes no more changes (\(trouble)): make room for \(status.journal)"))
         }
@@ -79,6 +80,17 @@ struct StatusCommand: ParsableCommand {
         case "deletion": "deletion of \(change.path)"
         default: "\(change.kind) \(change.path)"
         }
+    }
+
+    /// Files whose writer a crash has ended, and what is to become of them.
+    private static func unclosed(_ status: MountStatus) -> [(name: String, value: String)] {
+        guard status.unclosedCount > 0 else { return [] }
+        var rows = status.unclosed.map { (name: "not closed", value: "\($0.path)  \(Amounts.bytes($0.bytes))") }
+        let more = status.unclosedCount - status.unclosed.count
+        if more > 0 { rows.append(("not closed", "and \(more) more")) }
+        return rows + [
+            ("", "on this machine only, as last synced: `: >> FILE` sends it, `cognitofs discard FILE` gives it up")
+        ]
     }
 
     private static func pending(_ status: MountStatus) -> String {
@@ -124,6 +136,7 @@ struct SyncCommand: ParsableCommand {
 
     /// What waits with nobody to send it; nil for nothing.
     static func sentence(_ queues: [LeftQueue]) -> String? {
+        let queues = queues.filter { $0.changes > 0 }
         guard !queues.isEmpty else { return nil }
         let list = queues.map(\.description).joined(separator: "; ")
         return "S3 doesn't have everything yet: \(list). Mount that space again (`cognitofs mount`) to go on with it."

@@ -266,7 +266,7 @@ struct ControlTests {
         let text = try site.room.run(["status", mount])
         #expect(text.code == 0)
         #expect(text.output.contains("1.0 GiB of 10.0 GiB"))
-        #expect(text.output.contains("c.jpg  Access denied"))
+        #expect(text.output.contains("contents of c.jpg: Access denied"))
         #expect(text.output.contains("and 6 more"))
         #expect(text.output.contains("2 changes, 1.0 MiB"))
         #expect(text.output.contains("takes no more changes (No space left on device): make room for /s/journal/1"))

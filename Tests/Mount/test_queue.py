@@ -348,6 +348,35 @@ def test_logout_with_changes(people, wire, offline):
 
 
 @pytest.mark.within(60)
+def test_synced_and_never_closed(people, bucket):
+    """`status` names what a crash kept from being closed; it is sent when somebody closes it, and given up when asked."""
+    one = people()
+    mounted = local(one)
+    held = [os.open(mounted.path / name, os.O_WRONLY | os.O_CREAT) for name in ("base.db", "log")]
+    for descriptor in held:
+        os.write(descriptor, b"0123456789" * 200)
+        os.fsync(descriptor)
+    assert status(one, mounted)["unclosed"] == []
+    mounted.kill()
+    mounted.detach()
+    refused = one.run("logout", "--config", one.conf)
+    assert refused.returncode == 75 and "2 files that no program has closed" in refused.stderr
+    mounted = local(one)
+    one.run("sync", mounted.path, check=True)
+    assert [(f["path"], f["bytes"]) for f in status(one, mounted)["unclosed"]] == [("base.db", 2000), ("log", 2000)]
+    told = one.run("status", mounted.path, check=True).stdout
+    assert "base.db  2.0 KiB" in told and "cognitofs discard FILE" in told and ": >> FILE" in told
+    refused = one.run("logout", "--config", one.conf)
+    assert refused.returncode == 75 and f"2 files that no program has closed of the mount on {mounted.path}" in refused.stderr
+    shell(": >> base.db", mounted.path)
+    one.run("discard", "--yes", mounted.path / "log", check=True)
+    assert status(one, mounted)["unclosedCount"] == 0
+    one.run("sync", mounted.path, check=True)
+    assert os.listdir(mounted.path) == ["base.db"]
+    assert bucket.get(one.account.prefix + "base.db") == b"0123456789" * 200
+
+
+@pytest.mark.within(60)
 def test_sign_in_as_somebody_else(aws, people, wire, bucket, offline):
     """Signing in as somebody else while changes are queued is refused, and nothing is mixed."""
     one = people(wire=wire)
