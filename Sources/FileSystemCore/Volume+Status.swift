@@ -1,3 +1,4 @@
+import Journal
 import ObjectStore
 import SystemPackage
 
@@ -55,6 +56,9 @@ extension Volume {
         }
         .sorted { $0.path < $1.path }
     }
+
+    /// What could not be read back from this disk, and lies aside.
+    public func asides() -> [SpaceJournal.Aside] { journal.asides }
 
     public func report() -> Report {
         let trouble = journalTrouble

@@ -56,7 +56,7 @@ public final class Volume: FileSystem {
         }
         let staged: [InodeNumber: VolumeRecovery.Staged]
         do throws(Errno) {
-            staged = try recovery.openStaged(journal.staging, isCut: journal.isCut, logger)
+            staged = try recovery.openStaged(journal, logger)
         } catch {
             throw JournalUnavailable(path: directory, reason: .disk(error))
         }

@@ -131,6 +131,18 @@ public struct MountStatus: Codable, Sendable, Equatable {
         }
     }
 
+    /// What could not be read back from this disk.
+    public struct Aside: Codable, Sendable, Equatable {
+        /// From the root.
+        public var path: String
+        public var bytes: Int64
+
+        public init(path: String, bytes: Int64) {
+            self.path = path
+            self.bytes = bytes
+        }
+    }
+
     /// A file that was synced and never closed.
     public struct UnclosedFile: Codable, Sendable, Equatable {
         public var path: String
@@ -164,6 +176,8 @@ public struct MountStatus: Codable, Sendable, Equatable {
     /// The first of the files that a crash kept from being closed: synced, and on this machine only.
     public var unclosed: [UnclosedFile]
     public var unclosedCount: Int
+    /// Journals and logs of changed files that could not be read back.
+    public var asides: [Aside]
     /// Why the disk takes no more changes; nil while it does.
     public var diskTrouble: String?
     /// The directory of the journal that this mount holds.
@@ -178,7 +192,7 @@ public struct MountStatus: Codable, Sendable, Equatable {
         mountPoint: String, source: String, user: String, identityID: String, space: String, state: State,
         cacheBytes: Int64, cacheLimit: Int64, pending: Int, pendingBytes: Int64 = 0, uploading: [Upload],
         failed: [FailedChange], failedCount: Int? = nil, unclosed: [UnclosedFile] = [], unclosedCount: Int? = nil,
-        diskTrouble: String? = nil, journal: String = "", hidden: Int,
+        asides: [Aside] = [], diskTrouble: String? = nil, journal: String = "", hidden: Int,
         lastError: String?, pid: Int32, version: String
     ) {
         self.mountPoint = mountPoint
@@ -196,6 +210,7 @@ public struct MountStatus: Codable, Sendable, Equatable {
         self.failedCount = failedCount ?? failed.count
         self.unclosed = unclosed
         self.unclosedCount = unclosedCount ?? unclosed.count
+        self.asides = asides
         self.diskTrouble = diskTrouble
         self.journal = journal
         self.hidden = hidden

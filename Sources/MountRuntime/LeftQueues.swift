@@ -1,6 +1,7 @@
 import Cognito
 import FileSystemCore
 import Glibc
+import Journal
 import Sealing
 import Settings
 import SystemPackage
@@ -31,6 +32,11 @@ public struct LeftQueue: Sendable, Equatable {
         guard let key = try? store.dataKey(for: identity) else { return found }
         found += left(in: journals, [key, nil], user: nil)
         return found
+    }
+
+    /// Removes the journals in `journals` that open with `key`: after signing out, when nobody could read them again.
+    public static func removeJournals(in journals: String, key: SealingKey) {
+        for name in names(journals) { SpaceJournal.remove(at: FilePath(journals).appending(name), key: key) }
     }
 
     /// All queues below a state directory that no process has, of whatever app and user, as far as their keys are here.

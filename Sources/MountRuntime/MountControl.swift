@@ -3,6 +3,7 @@ import Cognito
 import FileSystemCore
 import FuseBinding
 import Glibc
+import Journal
 import ObjectStore
 import Settings
 import Synchronization
@@ -50,7 +51,9 @@ final class MountControl: ControlTarget {
             },
             failedCount: failed.count,
             unclosed: unclosed.prefix(100).map { .init(path: $0.path, bytes: $0.size) },
-            unclosedCount: unclosed.count, diskTrouble: report.journalTrouble.map { "\($0)" },
+            unclosedCount: unclosed.count,
+            asides: parts.volume.asides().prefix(20).map { .init(path: $0.path.string, bytes: $0.byteCount) },
+            diskTrouble: report.journalTrouble.map { "\($0)" },
             journal: parts.journal.string, hidden: report.hiddenCount, lastError: report.lastError?.message,
             pid: getpid(), version: programVersion)
     }

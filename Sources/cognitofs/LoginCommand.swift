@@ -95,7 +95,9 @@ struct LogoutCommand: WaitingCommand {
     func runWaiting() async throws {
         let signIn = try SignIn(settings)
         if !discard { try refusePending(signIn) }
+        let key = (try? signIn.store.load()).flatMap { try? signIn.store.dataKey(for: $0.identityID) }
         let problem = try await signIn.client.signOut(signIn.store)
+        if let key { LeftQueue.removeJournals(in: signIn.paths.journal, key: key) }
         if let problem {
             Console.note("Signed out on this machine, but the pool could not be told: \(problem)")
         } else {

@@ -60,6 +60,8 @@ struct StatusCommand: ParsableCommand {
         }
         if status.failedCount > 0 { rows.append(("", "see `cognitofs retry` and `cognitofs discard`")) }
         rows += unclosed(status)
+        rows += status.asides.map { ("put aside", "\($0.path)  \(Amounts.bytes($0.bytes))") }
+        if !status.asides.isEmpty { rows.append(("", "changes that could not be read back: `rm -r PATH` removes one")) }
         if let trouble = status.diskTrouble {
             rows.append(("disk", "takes no more changes (\(trouble)): make room for \(status.journal)"))
         }

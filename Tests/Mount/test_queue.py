@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -344,7 +346,10 @@ def test_logout_with_changes(people, wire, offline):
     one.run("logout", "--discard", "--config", one.conf, check=True)
     wire.order("pass")
     one.login()
-    assert os.listdir(local(one).path) == []
+    mounted = local(one)
+    assert os.listdir(mounted.path) == []
+    # Nothing lies about that nobody could read any more.
+    assert status(one, mounted)["asides"] == []
 
 
 @pytest.mark.within(60)
@@ -374,6 +379,37 @@ def test_synced_and_never_closed(people, bucket):
     one.run("sync", mounted.path, check=True)
     assert os.listdir(mounted.path) == ["base.db"]
     assert bucket.get(one.account.prefix + "base.db") == b"0123456789" * 200
+
+
+@pytest.mark.within(60)
+def test_damaged_journal(people, wire, bucket, offline):
+    """What a damaged disk cuts off from the queue is put aside and named until somebody removes it; the rest goes on."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    write_all(mounted.path / "a", b"A")
+    journal = Path(status(one, mounted)["journal"])
+    size = (journal / "rows.log").stat().st_size
+    for name in ("b", "c"):
+        write_all(mounted.path / name, name.encode())
+    mounted.kill()
+    mounted.detach()
+    with open(journal / "rows.log", "r+b") as log:
+        log.seek(size + 70)
+        log.write(b"damaged")
+    mounted = local(one)
+    assert os.listdir(mounted.path) == ["a"]
+    (aside,) = status(one, mounted)["asides"]
+    assert aside["path"] in mounted.log.read_text() and "damaged" in mounted.log.read_text()
+    assert len(os.listdir(Path(aside["path"]) / "staged")) == 2
+    told = one.run("status", mounted.path, check=True).stdout
+    assert aside["path"] in told and "rm -r PATH" in told
+    wire.order("pass")
+    one.run("sync", mounted.path, check=True)
+    shutil.rmtree(aside["path"])
+    assert status(one, mounted)["asides"] == []
+    mounted.unmount()
+    assert list(bucket.list(one.account.prefix)) == [one.account.prefix + "a"]
 
 
 @pytest.mark.within(60)
