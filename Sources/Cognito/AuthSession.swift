@@ -32,6 +32,12 @@ public struct AuthSession: Sendable, Equatable {
             && tokens.claims.subject == other.tokens.claims.subject && identityID == other.identityID
     }
 
+    /// True for a name that this user may sign in with, as far as that is known. Pools may tell apart by case or not.
+    public func mayBeCalled(_ name: String) -> Bool {
+        let names = [signInName, tokens.claims.username, tokens.claims.subject] + tokens.claims.aliases
+        return names.contains { $0.lowercased() == name.lowercased() }
+    }
+
     /// Refuses a session that was made for another app than the configuration names.
     func check(against configuration: CognitoConfiguration) throws(CognitoError) {
         guard userPoolID == configuration.userPoolID.text, clientID == configuration.clientID,

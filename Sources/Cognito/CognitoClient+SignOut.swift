@@ -1,6 +1,9 @@
 import Logging
 
 extension CognitoClient {
+    /// Ends a sign-in that was not stored. Where that fails it ends by itself, some time.
+    public func giveBack(_ session: AuthSession) async { try? await revoke(session.tokens.refreshToken) }
+
     /// Revokes the refresh token and destroys the session with its key, after which cache and queue of this machine can
     /// never be read again. The caller has made sure that nothing is queued.
     ///

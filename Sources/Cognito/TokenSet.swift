@@ -19,6 +19,8 @@ public struct IDTokenClaims: Sendable, Equatable {
     public var subject: String
     /// The name the pool keeps the user under.
     public var username: String
+    /// Other names that the pool may let the user sign in with.
+    public var aliases: [String]
     /// Seconds since 1970 of the service's clock.
     public var issuedAt: Double
     public var expires: Double
@@ -29,10 +31,13 @@ public struct IDTokenClaims: Sendable, Equatable {
     /// The key of `Logins` in identity pool calls.
     var providerName: String { String(issuer.dropFirst("https://".count)) }
 
-    init(issuer: String, subject: String, username: String, issuedAt: Double, expires: Double) {
+    init(
+        issuer: String, subject: String, username: String, aliases: [String] = [], issuedAt: Double, expires: Double
+    ) {
         self.issuer = issuer
         self.subject = subject
         self.username = username
+        self.aliases = aliases
         self.issuedAt = issuedAt
         self.expires = expires
     }
@@ -41,10 +46,12 @@ public struct IDTokenClaims: Sendable, Equatable {
     init(idToken: Secret, userPoolID: UserPoolID) throws(CognitoError) {
         struct Payload: Decodable {
             var iss, sub, tokenUse: String
-            var username: String?
+            var username, email, phoneNumber, preferredUsername: String?
             var iat, exp: Double
             enum CodingKeys: String, CodingKey {
-                case iss, sub, iat, exp
+                case iss, sub, iat, exp, email
+                case phoneNumber = "phone_number"
+                case preferredUsername = "preferred_username"
                 case tokenUse = "token_use"
                 case username = "cognito:username"
             }
@@ -61,6 +68,7 @@ public struct IDTokenClaims: Sendable, Equatable {
         else { throw .invalidAnswer("an ID token of another pool or form") }
         self.init(
             issuer: payload.iss, subject: payload.sub, username: payload.username ?? payload.sub,
+            aliases: [payload.email, payload.phoneNumber, payload.preferredUsername].compactMap(\.self),
             issuedAt: payload.iat, expires: payload.exp)
     }
 }

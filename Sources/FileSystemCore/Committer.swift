@@ -211,6 +211,22 @@ struct Committer: Sendable {
         return self.next(now: now)
     }
 
+    /// Makes an intent due again if S3 has refused it.
+    mutating func revive(_ id: IntentID, now: Duration) -> [Action] {
+        guard case .failed = items[id]?.phase else { return [] }
+        retry(id, now)
+        consider(id)
+        return next(now: now)
+    }
+
+    /// Deletions of `key` that S3 has refused.
+    func refusedDeletes(of key: ObjectKey) -> [Intent] {
+        (queues[key] ?? []).compactMap { id in
+            guard let item = items[id], case .failed = item.phase, item.intent.kind == .delete else { return nil }
+            return item.intent
+        }
+    }
+
     /// Gives a running intent another key to write, behind what is queued there.
     mutating func move(_ id: IntentID, to key: ObjectKey, _ place: Place) {
         guard var item = items[id], item.phase.isRunning, item.intent.key != key else { return }

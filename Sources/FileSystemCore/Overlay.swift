@@ -91,6 +91,8 @@ struct Overlay: Sendable {
         _ kind: Intent.Kind, key: ObjectKey, source: ObjectKey? = nil, inode: InodeNumber?, place: Place,
         requires: IntentID? = nil, now: Duration, delay: Duration = .zero, isHeld: Bool = false
     ) -> IntentID {
+        // What is stored replaces what S3 would not delete.
+        if kind != .delete { for refused in committer.refusedDeletes(of: key) { _ = drop(refused) } }
         let (id, more) = committer.add(
             kind, key: key, source: source, inode: inode, place: place, requires: requires, now: now, delay: delay,
             isHeld: isHeld)
@@ -151,6 +153,9 @@ struct Overlay: Sendable {
 
     /// Makes an intent and what stands before it due now.
     mutating func expedite(_ id: IntentID, now: Duration) { actions += committer.expedite(id, now: now) }
+
+    /// Tries again what S3 refused: it says something else now.
+    mutating func revive(_ id: IntentID, now: Duration) { actions += committer.revive(id, now: now) }
 
     mutating func release(_ id: IntentID, now: Duration) { actions += committer.release(id, now: now) }
     mutating func tick(now: Duration) { actions += committer.tick(now: now) }

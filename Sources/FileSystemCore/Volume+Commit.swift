@@ -26,7 +26,7 @@ extension Volume {
             effect(&state)
             if case .failed(let error) = result { state.lastError = error }
             state.overlay.finished(intent, result, now: clock.monotonic(), jitter: clock.random())
-            if case .failed(let error) = result { state.settle(intent, after: error, clock) }
+            if case .failed(let error) = result { state.settle(intent, after: error) }
         }
         if let inode = intent.inode {
             releasePoint(inode)

@@ -249,16 +249,19 @@ extension VolumeState {
         return nil
     }
 
-    /// What becomes of the view when S3 refuses a change for good. Contents that could not be stored stay, as failed;
-    /// everything else goes back to what S3 has.
-    mutating func settle(_ intent: Intent, after error: ObjectStoreError, _ clock: VolumeClock) {
-        guard !error.isTransient, error.code != .signInNeeded, error.code != .cancelled else { return }
+    /// What becomes of a change that S3 refuses for good. It stays in the queue, as failed, until somebody tries it again
+    /// or gives it up, and the view stays as it was changed. Only two kinds go, and the view goes back to what S3 has: what
+    /// has lost the version it was about, and what is told to the very call that made it.
+    mutating func settle(_ intent: Intent, after error: ObjectStoreError) {
+        guard error.isRefusal else { return }
+        let isLost = [.notFound, .sourceChanged, .preconditionFailed].contains(error.code)
+        guard isLost || mayTakeBack(intent) else { return }
         switch intent.kind {
         case .put:
             // Bytes that lie here are kept for a retry. A file that was to be copied on the server from a version that is
             // gone has none: what S3 has instead is shown at the next look.
             guard let inode = intent.inode, let node = tree[unkept: inode], node.file?.staged == nil,
-                node.file?.location != nil, [.notFound, .sourceChanged].contains(error.code)
+                node.file?.location != nil, error.code != .preconditionFailed
             else { return }
             overlay.giveUp(intent.id)
             if node.isLinked {
@@ -282,6 +285,13 @@ extension VolumeState {
             }
         }
         forgetListings()
+    }
+
+    /// True for a rename or a removal whose call still waits and is about to fail. A file's new attributes were promised
+    /// before: they stay.
+    private func mayTakeBack(_ intent: Intent) -> Bool {
+        guard callers.contains(intent.id), intent.kind == .copy || intent.kind == .delete else { return false }
+        return intent.kind == .delete || intent.inode.flatMap { tree[unkept: $0]?.attributes.isDirty } != true
     }
 
     /// The next look at any directory asks S3.

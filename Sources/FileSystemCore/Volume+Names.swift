@@ -79,7 +79,7 @@ extension Volume {
     }
 
     public func unlink(_ parent: InodeNumber, _ name: FileName) -> Answer<Void> {
-        committed { state throws(Errno) in
+        committed(isTakenBack: true) { state throws(Errno) in
             let name = try EntryName(name)
             guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }
             guard !node.isDirectory else { throw .isDirectory }
@@ -114,7 +114,7 @@ extension Volume {
     }
 
     private func removeDirectory(_ parent: InodeNumber, _ name: EntryName) -> Answer<Void> {
-        committed { state throws(Errno) in
+        committed(isTakenBack: true) { state throws(Errno) in
             guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }
             guard let directory = node.directory else { throw .notDirectory }
             guard directory.children.isEmpty else { throw .directoryNotEmpty }

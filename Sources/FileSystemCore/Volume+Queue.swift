@@ -156,9 +156,11 @@ extension VolumeState {
         }
         let staged = plan.files.compactMap { giveUpFile($0) }
         for inode in plan.directories {
-            tree[inode]?.attributes.isDirty = false
-            tree[inode]?.attributes.overridden = []
-            tree[inode]?.attributes.stored = nil
+            guard let modified = tree[inode]?.attributes.modified else { continue }
+            // The next look asks for what the marker says.
+            tree[inode]?.attributes = Self.attributes(options, isDirectory: true, modified: modified)
+            tree[inode]?.directory?.hasAsked = false
+            notices.append(.inode(inode, data: false))
         }
         for key in Set(plan.intents.flatMap(\.keys)) { reveal(key) }
         removeEmptied(path, plan.directories)

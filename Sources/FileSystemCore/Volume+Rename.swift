@@ -14,7 +14,7 @@ extension Volume {
                     .compactMap { $0 }.filter(\.isDirectory).map(\.inode)
             }
             let work = { @Sendable () -> Answer<Void> in
-                self.committed { state throws(Errno) in
+                self.committed(isTakenBack: true) { state throws(Errno) in
                     let ids = try state.rename(
                         parent, name, newParent, newName, mode, self.clock.monotonic(), self.clock.wall())
                     return ((), ids)

@@ -1,3 +1,4 @@
+import Journal
 import ObjectStore
 import SystemPackage
 
@@ -14,6 +15,8 @@ extension Volume {
             /// Below the mount point.
             public var path: String
             public var kind: Kind
+            /// The former name that a new one follows, below the mount point.
+            public var source: String?
             /// Sent so far, of `total` bytes.
             public var sent: Int64
             public var total: Int64
@@ -37,6 +40,25 @@ extension Volume {
         /// Why the journal takes no changes; nil while it does.
         public var journalTrouble: Errno?
     }
+
+    /// A file that was synced and never closed, so that it is on this machine only.
+    public struct UnclosedFile: Sendable, Equatable {
+        /// Below the mount point.
+        public let path: String
+        /// Bytes.
+        public let size: Int64
+    }
+
+    /// Such files of which a crash has ended the writer, by path.
+    public func unclosed() -> [UnclosedFile] {
+        update { state in
+            state.unclosed.map { UnclosedFile(path: state.tree.path($0.inode), size: $0.file?.size ?? 0) }
+        }
+        .sorted { $0.path < $1.path }
+    }
+
+    /// What could not be read back from this disk, and lies aside.
+    public func asides() -> [SpaceJournal.Aside] { journal.asides }
 
     public func report() -> Report {
         let trouble = journalTrouble
@@ -124,6 +146,7 @@ extension VolumeState {
         let carriesBytes = item.intent.kind == .put
         return Volume.Report.Change(
             path: relativePath(item.intent.key), kind: .init(item.intent.kind),
+            source: item.intent.kind == .copy ? item.intent.source.map(relativePath) : nil,
             sent: carriesBytes ? file?.streaming?.bytesSent ?? 0 : 0, total: carriesBytes ? file?.size ?? 0 : 0,
             isRunning: item.isRunning, isHeld: item.isHeld,
             failure: item.failure.flatMap { $0.isRefusal ? $0.message : nil },

@@ -56,7 +56,7 @@ public final class Volume: FileSystem {
         }
         let staged: [InodeNumber: VolumeRecovery.Staged]
         do throws(Errno) {
-            staged = try recovery.openStaged(journal.staging, isCut: journal.isCut, logger)
+            staged = try recovery.openStaged(journal, logger)
         } catch {
             throw JournalUnavailable(path: directory, reason: .disk(error))
         }
@@ -251,10 +251,10 @@ public final class Volume: FileSystem {
                 self.update { $0.overlay.tick(now: self.clock.monotonic()) }
             }
         case .settled(let id, let error):
-            let latches = state.withLock { $0.latches.removeValue(forKey: id) } ?? []
+            let latches = state.withLock { $0.takeLatches(id) }
             for latch in latches { latch.resolve(error.map { .failure($0.errno) } ?? .success(())) }
         case .stalled(let ids, let error):
-            let latches = state.withLock { state in ids.flatMap { state.latches.removeValue(forKey: $0) ?? [] } }
+            let latches = state.withLock { state in ids.flatMap { state.takeLatches($0) } }
             for latch in latches { latch.resolve(.failure(error.errno)) }
         }
     }
@@ -290,9 +290,9 @@ public final class Volume: FileSystem {
     }
 
     /// A change of the view that is made at once. The answer waits until S3 has what `body` queued where that is promised,
-    /// and else only for the journal.
+    /// and else only for the journal. `isTakenBack`: what S3 refuses while the answer waits is undone, since the call fails.
     func committed<Value: Sendable>(
-        _ body: (inout VolumeState) throws(Errno) -> (Value, [IntentID])
+        isTakenBack: Bool = false, _ body: (inout VolumeState) throws(Errno) -> (Value, [IntentID])
     ) -> Answer<Value> {
         if options.durability == .local {
             return kept { state throws(Errno) in try body(&state).0 }
@@ -301,7 +301,7 @@ public final class Volume: FileSystem {
             try checkJournal()
             let (value, latches) = try change { state throws(Errno) in
                 let (value, ids) = try body(&state)
-                return (value, ids.map { state.latch($0, now: clock.monotonic()) })
+                return (value, ids.map { state.latch($0, isTakenBack: isTakenBack, now: clock.monotonic()) })
             }
             if latches.isEmpty { return .ready(value) }
             return .later { () async throws(Errno) in

@@ -91,8 +91,9 @@ struct VolumeRecovery {
     /// Opens what is staged and removes what no row speaks of: a file whose writer neither closed nor synced it.
     /// Throws when the machine refuses what it may give later: nothing is given up then.
     func openStaged(
-        _ store: StagedFile.Store, isCut: Bool, _ logger: Logger
+        _ journal: SpaceJournal, _ logger: Logger
     ) throws(Errno) -> [InodeNumber: Staged] {
+        let store = journal.staging
         var found: [InodeNumber: Staged] = [:]
         var kept: Set<String> = []
         for (inode, row) in nodes {
@@ -111,7 +112,8 @@ struct VolumeRecovery {
             }
         }
         // A row that does not read, or was cut off, may speak of any of them.
-        guard unreadable == 0, !isCut else { return found }
+        if let aside = journal.cutAside { store.moveLeftovers(except: kept, to: aside.appending("staged")) }
+        guard unreadable == 0, !journal.isCut else { return found }
         do throws(Errno) {
             try store.removeLeftovers(except: kept)
         } catch {

@@ -13,6 +13,8 @@ struct VolumeState: Sendable {
     var streams: [FileHandle: DirectoryStream] = [:]
     /// Who waits for which intent.
     var latches: [IntentID: [Latch<Void>]] = [:]
+    /// Changes that the call which made them still waits for: should S3 refuse one, the call says so.
+    var callers: Set<IntentID> = []
     /// Writes without an answer, the last few of each key: whether S3 has what they sent is not known.
     private(set) var unanswered: [ObjectKey: [Attempt]] = [:]
     /// Keys whose attempts have changed.
@@ -139,6 +141,18 @@ struct VolumeState: Sendable {
         return changedAttempts
     }
 
+    /// What was synced and never closed, which nobody writes now: it is on this machine only, and nothing sends it.
+    var unclosed: [Node] {
+        keptNodes.compactMap { tree[$0] }.filter { node in
+            guard node.isLinked, let file = node.file, file.pendingSync != nil, file.writerCount == 0,
+                let key = try? tree.key(node.inode)
+            else { return false }
+            return !overlay.committer.intents(for: key).contains {
+                $0.intent.inode == node.inode && $0.intent.kind == .put
+            }
+        }
+    }
+
     func isNodeKept(_ inode: InodeNumber) -> Bool { keptNodes.contains(inode) }
     mutating func noteKeptNode(_ inode: InodeNumber) { keptNodes.insert(inode) }
     mutating func forgetKeptNode(_ inode: InodeNumber) -> Bool { keptNodes.remove(inode) != nil }
@@ -235,10 +249,11 @@ struct VolumeState: Sendable {
     }
 
     /// For somebody who waits for an intent. It is made due at once, with what stands before it, so that the wait ends with
-    /// the next attempt.
-    mutating func latch(_ id: IntentID, now: Duration) -> Latch<Void> {
+    /// the next attempt. `isTakenBack`: the change is this call's own.
+    mutating func latch(_ id: IntentID, isTakenBack: Bool, now: Duration) -> Latch<Void> {
         let latch = Latch<Void>()
         if overlay.committer.contains(id) {
+            if isTakenBack { callers.insert(id) }
             latches[id, default: []].append(latch)
             overlay.expedite(id, now: now)
         } else {
@@ -250,6 +265,13 @@ struct VolumeState: Sendable {
     /// Who waited for one intent now waits for another.
     mutating func pass(_ old: IntentID, to new: IntentID) {
         if let waiting = latches.removeValue(forKey: old) { latches[new, default: []] += waiting }
+        if callers.remove(old) != nil { callers.insert(new) }
+    }
+
+    /// Who waits for an intent, and waits no longer.
+    mutating func takeLatches(_ id: IntentID) -> [Latch<Void>] {
+        callers.remove(id)
+        return latches.removeValue(forKey: id) ?? []
     }
 
     /// Queues the contents that a close has left, once: a put that has not begun takes the newest. Without `closed`, which
@@ -257,6 +279,7 @@ struct VolumeState: Sendable {
     mutating func enqueuePut(
         _ inode: InodeNumber, _ closed: SettledContents?, now: Duration
     ) throws(Errno) -> IntentID {
+        let isNew = (closed?.generation ?? .max) > tree[unkept: inode]?.file?.closed?.generation ?? 0
         if let closed {
             noteClosed(inode, closed)
         } else if tree[unkept: inode]?.file?.isDirty == true {
@@ -268,7 +291,10 @@ struct VolumeState: Sendable {
         let node = try tree.node(inode)
         guard let place = place(node) else { throw .staleNFSFileHandle }
         for (intent, isRunning) in overlay.committer.intents(for: key) where !isRunning && intent.inode == inode {
-            if intent.kind == .put { return intent.id }
+            if intent.kind == .put {
+                if isNew { overlay.revive(intent.id, now: now) }
+                return intent.id
+            }
             if intent.kind == .metadata { _ = overlay.drop(intent) }
         }
         // What is half sent is not worth waiting with.
@@ -309,10 +335,12 @@ struct VolumeState: Sendable {
         let queue = overlay.committer.intents(for: key).filter { $0.intent.inode == inode }
         // A put that is running has taken the attributes already.
         if node.file?.isDirty == true, !queue.contains(where: { $0.isRunning && $0.intent.kind == .put }) { return }
-        let isQueued = queue.contains { intent, isRunning in
+        let waiting = queue.first { intent, isRunning in
             !isRunning && [.put, .metadata, .copy].contains(intent.kind)
         }
-        if !isQueued {
+        if let waiting {
+            if waiting.intent.kind == .metadata { overlay.revive(waiting.intent.id, now: now) }
+        } else {
             _ = overlay.add(.metadata, key: key, inode: inode, place: place, now: now, delay: .milliseconds(500))
         }
     }
@@ -320,8 +348,10 @@ struct VolumeState: Sendable {
     mutating func enqueueMarker(_ inode: InodeNumber, now: Duration, delay: Duration) throws(Errno) {
         guard inode != .root, let node = tree[inode], let place = place(node) else { return }
         guard let key = ObjectKey(place.prefix.bytes) else { throw .fileNameTooLong }
-        let isQueued = overlay.committer.intents(for: key).contains { $0.intent.kind == .marker && !$0.isRunning }
-        if !isQueued {
+        let waiting = overlay.committer.intents(for: key).first { $0.intent.kind == .marker && !$0.isRunning }
+        if let waiting {
+            overlay.revive(waiting.intent.id, now: now)
+        } else {
             _ = overlay.add(.marker, key: key, inode: inode, place: place, now: now, delay: delay)
         }
     }

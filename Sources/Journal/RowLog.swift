@@ -52,6 +52,8 @@ public final class RowLog: Sendable {
     private let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 1)
     /// When it was opened, the log did not end with a whole batch: a crash tore the last one, or it is damaged.
     let isCut: Bool
+    /// Where what was cut off is kept, if there were whole records in it.
+    let cutAside: FilePath?
     /// What waits to be written, in order; held for a moment only. Taken inside `writer`.
     private let queue = Mutex<[Item]>([])
     /// Puts writers in order; held while sealing and writing.
@@ -73,6 +75,7 @@ public final class RowLog: Sendable {
         self.disk = disk
         self.logger = logger
         isCut = false
+        cutAside = nil
         try disk.remove(path)
         let log = try Log.create(path, .rows, key, on: disk)
         try log.file.syncData()
@@ -96,18 +99,46 @@ public final class RowLog: Sendable {
         let log = try Log.open(path, .rows, key, on: disk)
         var reader = RowReplay(log)
         try pool.withBuffer { (buffer) throws(Errno) in try reader.run(buffer, replay) }
-        let dropped = try log.file.status().size - reader.end
-        isCut = dropped > 0
-        if dropped > 0 {
-            logger.notice(
-                "The journal ended in an incomplete record, which was cut off",
-                metadata: ["path": "\(path)", "bytes": "\(dropped)"])
+        let cut = try CutEnd(of: log, from: reader.end, readTo: reader.position, expecting: reader.next)
+        isCut = cut.size > 0
+        var aside: FilePath?
+        if isCut {
+            try pool.withBuffer { (buffer) throws(Errno) in aside = try Self.keep(cut, path, buffer, disk, logger) }
             try log.file.truncate(to: reader.end)
         }
+        cutAside = aside
         var first = Writer(log: log, end: reader.end, sequence: reader.sequence, sizeWhenRewritten: reader.end / 2)
         first.isInherited = reader.end > Int64(Log.headByteCount)
         Self.keepRoom(&first)
         writer = Mutex(first)
+    }
+
+    /// Keeps what is to be cut off, where it is more than the beginning of a last batch. Returns where.
+    private static func keep(
+        _ cut: CutEnd, _ path: FilePath, _ buffer: UnsafeMutableRawBufferPointer, _ disk: any DiskAccess,
+        _ logger: Logger
+    ) throws(Errno) -> FilePath? {
+        guard try cut.holdsRecords(buffer) else {
+            logger.notice(
+                "The journal ended in an incomplete record, which was cut off",
+                metadata: ["path": "\(path)", "bytes": "\(cut.size)"])
+            return nil
+        }
+        let aside = SpaceJournal.newAside(in: path.removingLastComponent())
+        do throws(Errno) {
+            try disk.createDirectory(aside)
+            try cut.copy(to: aside.appending(SpaceJournal.rowsName), on: disk, buffer)
+            logger.error(
+                "The journal was damaged: the changes behind the damage cannot be gone on with, and were put aside",
+                metadata: ["path": "\(path)", "bytes": "\(cut.size)", "aside": "\(aside)"])
+            return aside
+        } catch {
+            // What is whole must go on: it is more, and newer changes will stand behind it.
+            logger.error(
+                "The journal was damaged, and the changes behind the damage could not be put aside",
+                metadata: ["path": "\(path)", "bytes": "\(cut.size)", "reason": "\(error)"])
+            return nil
+        }
     }
 
     /// Gives the rows of a log to `replay` and changes nothing. `.ioError` as for `init(opening:)`.
@@ -313,7 +344,8 @@ private struct RowReplay {
     private(set) var sequence: UInt64 = 1
     /// The records of a batch whose end has not come yet.
     private var pending: [UInt8] = []
-    private var (position, next) = (Int64(Log.headByteCount), UInt64(1))
+    /// Where the first record that is not whole should stand, and its number.
+    private(set) var (position, next) = (Int64(Log.headByteCount), UInt64(1))
 
     init(_ log: Log) { self.log = log }
 

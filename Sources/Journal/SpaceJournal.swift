@@ -37,17 +37,27 @@ public struct JournalUnavailable: Error, Sendable, CustomStringConvertible {
 ///     owner         flock(2) on it is held for as long as the process lives
 ///     rows.log      base and overlay, see `RowLog`
 ///     staged/       one log per changed file, see `StagedFile`
-///     unreadable-*  what was found here and did not open with the key: put aside, never deleted
+///     unreadable-*  what was found here and could not be read: put aside, never deleted (`asides`)
 public final class SpaceJournal: Sendable {
     public let rows: RowLog
     public let staging: StagedFile.Store
     /// The rows did not end with a whole batch when they were opened: what was cut off may have spoken of any staged file.
     public var isCut: Bool { rows.isCut }
+    /// Where whole records that were cut off are kept.
+    public var cutAside: FilePath? { rows.cutAside }
+    let directory: FilePath
+    let disk: any DiskAccess
     /// Held until the journal goes.
     private let owner: any DiskFile
 
     static let rowsName = "rows.log"
-    private static let stagedName = "staged"
+    static let stagedName = "staged"
+    static let asidePrefix = "unreadable-"
+
+    /// A name for what cannot be read.
+    static func newAside(in directory: FilePath) -> FilePath {
+        directory.appending(asidePrefix + Hex.encode(SecureRandom.bytes(6)))
+    }
 
     /// Opens the journal in `directory`, making what is missing. `replay` is called with each row that was set and not
     /// removed since, or replaced, in the order of the log. Without a key, records are checked but not sealed.
@@ -55,6 +65,8 @@ public final class SpaceJournal: Sendable {
         directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk(),
         replay: (_ name: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>?) -> Void
     ) throws(JournalUnavailable) {
+        self.directory = directory
+        self.disk = disk
         let isOurs: Bool
         do throws(Errno) {
             try disk.createDirectory(directory)
@@ -87,6 +99,14 @@ public final class SpaceJournal: Sendable {
         }
     }
 
+    /// Nothing was ever kept there.
+    private static func isEmpty(_ directory: FilePath, _ disk: any DiskAccess) throws(Errno) -> Bool {
+        let rows = try disk.open(directory.appending(rowsName), O_RDONLY).status().size
+        guard rows <= Int64(Log.headByteCount) else { return false }
+        guard try disk.names(directory).contains(stagedName) else { return true }
+        return try disk.names(directory.appending(stagedName)).isEmpty
+    }
+
     private static func openRows(
         _ directory: FilePath, _ key: SealingKey?, _ disk: any DiskAccess, _ logger: Logger,
         _ replay: (ArraySlice<UInt8>, ArraySlice<UInt8>?) -> Void
@@ -101,7 +121,8 @@ public final class SpaceJournal: Sendable {
             } catch .ioError {
                 // A disk that does not read is no log of another key: then this throws, and nothing is moved.
                 try readThrough(path, disk)
-                let aside = directory.appending("unreadable-" + Hex.encode(SecureRandom.bytes(6)))
+                if try isEmpty(directory, disk) { return try RowLog(creating: path, key, disk, logger) }
+                let aside = newAside(in: directory)
                 try disk.createDirectory(aside)
                 try disk.rename(path, to: aside.appending(rowsName))
                 if try disk.names(directory).contains(stagedName) {

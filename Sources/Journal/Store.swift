@@ -39,9 +39,18 @@ extension StagedFile {
 
         /// Removes the logs that an earlier process left, but for those named in `kept` and those put aside.
         public func removeLeftovers(except kept: Set<String>) throws(Errno) {
-            for name in try disk.names(directory) where !kept.contains(name) && !name.hasSuffix(Self.asideSuffix) {
+            for name in try disk.names(directory) where !kept.contains(name) && !Self.isAside(name) {
                 try disk.remove(directory.appending(name))
             }
+        }
+
+        /// Moves the logs that nothing speaks of any more to `directory`, instead of removing them: what spoke of them may have
+        /// been lost. Best effort.
+        public func moveLeftovers(except kept: Set<String>, to target: FilePath) {
+            let left = ((try? disk.names(directory)) ?? []).filter { !kept.contains($0) && !Self.isAside($0) }
+            guard !left.isEmpty, (try? disk.createDirectory(target)) != nil else { return }
+            for name in left { try? disk.rename(directory.appending(name), to: target.appending(name)) }
+            try? disk.syncDirectory(target)
         }
 
         /// Gives a log that does not open another name, under which nothing removes it. Best effort: it may be gone.
@@ -51,6 +60,8 @@ extension StagedFile {
 
         private static let suffix = ".log"
         private static let asideSuffix = ".damaged"
+
+        static func isAside(_ name: String) -> Bool { name.hasSuffix(asideSuffix) }
 
         static func temporaryName(of path: FilePath) -> String { (path.lastComponent?.string ?? "") + ".new" }
     }

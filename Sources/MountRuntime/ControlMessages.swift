@@ -117,11 +117,40 @@ public struct MountStatus: Codable, Sendable, Equatable {
     /// A change that S3 refused for good.
     public struct FailedChange: Codable, Sendable, Equatable {
         public var path: String
+        /// `contents`, `name`, `attributes`, `directory` or `deletion`.
+        public var kind: String
+        /// The former name, for a new one.
+        public var source: String?
         public var reason: String
 
-        public init(path: String, reason: String) {
+        public init(path: String, kind: String, source: String? = nil, reason: String) {
             self.path = path
+            self.kind = kind
+            self.source = source
             self.reason = reason
+        }
+    }
+
+    /// What could not be read back from this disk.
+    public struct Aside: Codable, Sendable, Equatable {
+        /// From the root.
+        public var path: String
+        public var bytes: Int64
+
+        public init(path: String, bytes: Int64) {
+            self.path = path
+            self.bytes = bytes
+        }
+    }
+
+    /// A file that was synced and never closed.
+    public struct UnclosedFile: Codable, Sendable, Equatable {
+        public var path: String
+        public var bytes: Int64
+
+        public init(path: String, bytes: Int64) {
+            self.path = path
+            self.bytes = bytes
         }
     }
 
@@ -144,6 +173,11 @@ public struct MountStatus: Codable, Sendable, Equatable {
     /// The first of the changes that S3 refused.
     public var failed: [FailedChange]
     public var failedCount: Int
+    /// The first of the files that a crash kept from being closed: synced, and on this machine only.
+    public var unclosed: [UnclosedFile]
+    public var unclosedCount: Int
+    /// Journals and logs of changed files that could not be read back.
+    public var asides: [Aside]
     /// Why the disk takes no more changes; nil while it does.
     public var diskTrouble: String?
     /// The directory of the journal that this mount holds.
@@ -157,7 +191,8 @@ public struct MountStatus: Codable, Sendable, Equatable {
     public init(
         mountPoint: String, source: String, user: String, identityID: String, space: String, state: State,
         cacheBytes: Int64, cacheLimit: Int64, pending: Int, pendingBytes: Int64 = 0, uploading: [Upload],
-        failed: [FailedChange], failedCount: Int? = nil, diskTrouble: String? = nil, journal: String = "", hidden: Int,
+        failed: [FailedChange], failedCount: Int? = nil, unclosed: [UnclosedFile] = [], unclosedCount: Int? = nil,
+        asides: [Aside] = [], diskTrouble: String? = nil, journal: String = "", hidden: Int,
         lastError: String?, pid: Int32, version: String
     ) {
         self.mountPoint = mountPoint
@@ -173,6 +208,9 @@ public struct MountStatus: Codable, Sendable, Equatable {
         self.uploading = uploading
         self.failed = failed
         self.failedCount = failedCount ?? failed.count
+        self.unclosed = unclosed
+        self.unclosedCount = unclosedCount ?? unclosed.count
+        self.asides = asides
         self.diskTrouble = diskTrouble
         self.journal = journal
         self.hidden = hidden

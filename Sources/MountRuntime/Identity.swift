@@ -48,12 +48,15 @@ struct Identity: Sendable {
     }
 
     /// The key follows from the secret: nothing is stored, and another secret opens nothing.
+    static var environmentKey: SealingKey? {
+        let secret = getenv("AWS_SECRET_ACCESS_KEY").map { String(cString: $0) } ?? ""
+        return SealingKey(HMACSHA256.authenticate(key: Array(secret.utf8), message: Array("cognitofs data".utf8)))
+    }
+
     private static func fromEnvironment(_ settings: MountSettings) throws(MountFailure) -> Identity {
         do {
             let credentials = try EnvironmentCredentials()
-            let secret = getenv("AWS_SECRET_ACCESS_KEY").map { String(cString: $0) } ?? ""
-            let bytes = HMACSHA256.authenticate(key: Array(secret.utf8), message: Array("cognitofs data".utf8))
-            guard let key = SealingKey(bytes) else { throw MountFailure(.internalError, "No key could be derived.") }
+            guard let key = environmentKey else { throw MountFailure(.internalError, "No key could be derived.") }
             return Identity(credentials: credentials, key: key, user: "", identityID: "", provider: nil)
         } catch let error as ObjectStoreError {
             throw MountFailure(error)

@@ -3,6 +3,7 @@ import Cognito
 import FileSystemCore
 import FuseBinding
 import Glibc
+import Journal
 import ObjectStore
 import Settings
 import Synchronization
@@ -37,6 +38,7 @@ final class MountControl: ControlTarget {
         let report = parts.volume.report()
         let usage = parts.cache?.usage()
         let failed = report.changes.filter { $0.failure != nil }
+        let unclosed = parts.volume.unclosed()
         return MountStatus(
             mountPoint: parts.mountPoint, source: parts.source, user: parts.identity.user,
             identityID: parts.identity.identityID, space: parts.space, state: state(report),
@@ -44,8 +46,14 @@ final class MountControl: ControlTarget {
             pendingBytes: report.changes.reduce(0) { $0 + $1.left },
             uploading: report.changes.filter { $0.isRunning && $0.total > 0 }.prefix(100)
                 .map { .init(path: $0.path, bytes: $0.sent, total: $0.total) },
-            failed: failed.prefix(100).map { .init(path: $0.path, reason: $0.failure ?? "") },
-            failedCount: failed.count, diskTrouble: report.journalTrouble.map { "\($0)" },
+            failed: failed.prefix(100).map {
+                .init(path: $0.path, kind: $0.kind.rawValue, source: $0.source, reason: $0.failure ?? "")
+            },
+            failedCount: failed.count,
+            unclosed: unclosed.prefix(100).map { .init(path: $0.path, bytes: $0.size) },
+            unclosedCount: unclosed.count,
+            asides: parts.volume.asides().prefix(20).map { .init(path: $0.path.string, bytes: $0.byteCount) },
+            diskTrouble: report.journalTrouble.map { "\($0)" },
             journal: parts.journal.string, hidden: report.hiddenCount, lastError: report.lastError?.message,
             pid: getpid(), version: programVersion)
     }

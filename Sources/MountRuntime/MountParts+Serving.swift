@@ -38,7 +38,7 @@ extension MountParts {
     private static let firstLookPatience = Duration.seconds(3)
 
     /// Asks S3 once before anything is mounted, so that what is wrong is said to the person who mounts. A space that was
-    /// mounted here before needs no network: what is known of it is shown, and changes wait.
+    /// mounted here before needs no network and no session: what is known of it is shown, and changes wait.
     private func lookFirst() throws(MountFailure) {
         let outcome = Mutex<Result<Void, ObjectStoreError>?>(nil)
         Task {
@@ -54,6 +54,10 @@ extension MountParts {
         while outcome.withLock({ $0 == nil }), !isKnown || ContinuousClock.now < deadline { usleep(2_000) }
         switch outcome.withLock({ $0 }) {
         case .success: FirstLook(journal).noteSuccess()
+        case .failure(let error) where isKnown && error.code == .signInNeeded:
+            logger.warning(
+                "The sign-in is over: what this machine knows of the space is shown, and changes wait for `cognitofs login`",
+                metadata: ["space": "\(space)"])
         case .failure(let error) where !isKnown || !error.isTransient: throw MountFailure(error)
         case .failure, nil:
             volume.noteSilence()

@@ -21,6 +21,13 @@ public struct StatePaths: Sendable, Equatable {
         }
     }
 
+    /// For the app that has `profile` below `stateRoot`.
+    public init(stateRoot: String, profile: String, _ directories: Directories) {
+        self.stateRoot = stateRoot
+        self.profile = profile
+        cacheRoot = directories.cacheRoot
+    }
+
     /// The app's own state.
     public var directory: String { stateRoot + "/" + profile }
     /// The sealed sign-in.

@@ -68,7 +68,7 @@ extension World {
 
     private func change(_ sky: Step.Sky, _ path: String) throws {
         weather = Self.weather(sky, scenario.isShared)
-        // A refused change is taken back in the view, which only `Ledger` bears.
+        // What is refused waits with all that comes after it, which only `Ledger` bears.
         if sky == .refused, scenario.isShared { weather.refusedKeys = [try key(path)] }
         store.weather = weather
     }

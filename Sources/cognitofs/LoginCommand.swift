@@ -21,8 +21,15 @@ struct LoginCommand: WaitingCommand {
     func runWaiting() async throws {
         let signIn = try SignIn(settings)
         let name = try username ?? askUsername()
+        // As early as it can be known, and again when it is certain: nothing of somebody else is asked for or stored.
+        try refuseOther(signIn) { $0.mayBeCalled(name) }
         let session = try await session(signIn, name)
-        try refuseOther(signIn, session.identityID)
+        do throws(CommandFailure) {
+            try refuseOther(signIn) { $0.identityID == session.identityID }
+        } catch {
+            await signIn.client.giveBack(session)
+            throw error
+        }
         try await signIn.store.begin(session)
         let space = signIn.space(of: session.identityID)
         Console.line(
@@ -48,8 +55,8 @@ struct LoginCommand: WaitingCommand {
     }
 
     /// Another user's changes could not go to S3 any more.
-    private func refuseOther(_ signIn: SignIn, _ identity: IdentityID) throws(CommandFailure) {
-        guard let former = try? signIn.store.load(), former.identityID != identity else { return }
+    private func refuseOther(_ signIn: SignIn, isSame: (AuthSession) -> Bool) throws(CommandFailure) {
+        guard let former = try? signIn.store.load(), !isSame(former) else { return }
         guard let queue = signIn.queues(of: former.identityID).first else { return }
         throw CommandFailure(
             .signIn,
@@ -88,7 +95,9 @@ struct LogoutCommand: WaitingCommand {
     func runWaiting() async throws {
         let signIn = try SignIn(settings)
         if !discard { try refusePending(signIn) }
+        let key = (try? signIn.store.load()).flatMap { try? signIn.store.dataKey(for: $0.identityID) }
         let problem = try await signIn.client.signOut(signIn.store)
+        if let key { LeftQueue.removeJournals(in: signIn.paths.journal, key: key) }
         if let problem {
             Console.note("Signed out on this machine, but the pool could not be told: \(problem)")
         } else {

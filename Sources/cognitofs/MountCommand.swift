@@ -54,9 +54,20 @@ struct MountCommand: ParsableCommand {
         if check { return }
         let pipe = ReadyPipe(environment: Surroundings.environment)
         guard foreground || pipe != nil else {
-            return try DaemonStart.start(daemonArguments(mountPoint, loaded))
+            try DaemonStart.start(daemonArguments(mountPoint, loaded))
+            return Self.tellSignIn(mountPoint, loaded.paths.stateRoot)
         }
         try stay(loaded.settings, mountPoint, place.source, pipe)
+    }
+
+    /// Mounted without a session, as far as this machine knows the space.
+    private static func tellSignIn(_ mountPoint: String, _ stateRoot: String) {
+        guard let client = Mounts.client(mountPoint, stateRoot: stateRoot), let status = try? client.status(),
+            status.state == .needsSignIn
+        else { return }
+        Console.note(
+            "The sign-in is over: \(mountPoint) shows what this machine knows, and changes wait. Run `cognitofs login`."
+        )
     }
 
     private func load(_ place: MountPlace) throws -> LoadedSettings {

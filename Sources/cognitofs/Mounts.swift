@@ -30,6 +30,31 @@ enum Mounts {
         return given.map { directories.absolute($0, below: Surroundings.workingDirectory) } ?? directories.stateRoot
     }
 
+    /// The state directory of `--state-dir`; otherwise the usual one and that of the usual configuration, if it names one.
+    static func stateRoots(_ given: String?) -> [String] {
+        let usual = stateRoot(given)
+        let sources = SettingsSources(
+            environment: Surroundings.environment, workingDirectory: Surroundings.workingDirectory)
+        guard given == nil, let configured = try? sources.load().settings.stateDirectory, !configured.isEmpty,
+            configured != usual
+        else { return [usual] }
+        return [usual, configured]
+    }
+
+    /// Changes that no process brings to S3, and files that none would.
+    static func abandoned(_ given: String?) -> [LeftQueue] {
+        let directories = Directories(environment: Surroundings.environment)
+        return stateRoots(given).flatMap { LeftQueue.abandoned(below: $0, directories) }
+    }
+
+    /// A mount of ours that `path` lies in and that nobody answers for; `path` may be one that nothing can look at.
+    static func dead(above path: String, stateRoot: String) -> String? {
+        let directories = Directories(environment: Surroundings.environment)
+        let absolute = directories.absolute(path, below: Surroundings.workingDirectory)
+        let entry = entries().last { $0.isOurs && MountedPath.below($0.mountPoint, absolute) != nil }
+        return entry.flatMap { client($0.mountPoint, stateRoot: stateRoot) == nil ? $0.mountPoint : nil }
+    }
+
     /// The topmost mount on each mount point, from /proc/self/mountinfo.
     static func entries() -> [Entry] {
         guard let file = fopen("/proc/self/mountinfo", "re") else { return [] }

@@ -10,6 +10,7 @@ struct MountedPath {
     /// The innermost mount that `path` is in. It need not exist: what was deleted may be on its way to S3.
     init(_ given: String, stateRoot root: String) throws(CommandFailure) {
         let mounts = Mounts.all(stateRoot: root).filter { $0.state != .draining }.map(\.mountPoint)
+        if let dead = Mounts.dead(above: given, stateRoot: root) { throw StatusCommand.notMounted(dead) }
         guard let absolute = Mounts.absolute(given) ?? Self.absoluteParent(given) else {
             throw CommandFailure(.notMounted, "\(given) doesn't exist. Check the path.")
         }

@@ -19,8 +19,9 @@ struct StatusCommand: ParsableCommand {
         guard let directory else {
             let all = Mounts.all(stateRoot: root)
             if json { return Console.line(try JSONText.of(all)) }
-            return Console.output(
-                all.isEmpty ? "Nothing is mounted.\n" : all.map(Self.text).joined(separator: "\n"))
+            Console.output(all.isEmpty ? "Nothing is mounted.\n" : all.map(Self.text).joined(separator: "\n"))
+            if let left = SyncCommand.sentence(Mounts.abandoned(stateDir)) { Console.note(left) }
+            return
         }
         let mountPoint = Mounts.absolute(directory) ?? directory
         guard let client = Mounts.client(mountPoint, stateRoot: root) else { throw Self.notMounted(directory) }
@@ -53,11 +54,14 @@ struct StatusCommand: ParsableCommand {
             rows.append(
                 ("uploading", "\(upload.path)  \(Amounts.bytes(upload.bytes)) of \(Amounts.bytes(upload.total))"))
         }
-        for failed in status.failed { rows.append(("failed", "\(failed.path)  \(failed.reason)")) }
+        for failed in status.failed { rows.append(("failed", "\(words(failed)): \(failed.reason)")) }
         if status.failedCount > status.failed.count {
             rows.append(("failed", "and \(status.failedCount - status.failed.count) more"))
         }
         if status.failedCount > 0 { rows.append(("", "see `cognitofs retry` and `cognitofs discard`")) }
+        rows += unclosed(status)
+        rows += status.asides.map { ("put aside", "\($0.path)  \(Amounts.bytes($0.bytes))") }
+        if !status.asides.isEmpty { rows.append(("", "changes that could not be read back: `rm -r PATH` removes one")) }
         if let trouble = status.diskTrouble {
             rows.append(("disk", "takes no more changes (\(trouble)): make room for \(status.journal)"))
         }
@@ -67,6 +71,28 @@ struct StatusCommand: ParsableCommand {
         if let error = status.lastError { rows.append(("last error", error)) }
         rows.append(("process", "\(status.pid), version \(status.version)"))
         return Console.printable("\(status.mountPoint)\n" + Columns.text(rows.map { ("  " + $0.name, $0.value) }))
+    }
+
+    /// What S3 was to do.
+    static func words(_ change: MountStatus.FailedChange) -> String {
+        switch change.kind {
+        case "contents": "contents of \(change.path)"
+        case "name": "new name \(change.path)" + (change.source.map { ", which was \($0)" } ?? "")
+        case "attributes": "attributes of \(change.path)"
+        case "deletion": "deletion of \(change.path)"
+        default: "\(change.kind) \(change.path)"
+        }
+    }
+
+    /// Files whose writer a crash has ended, and what is to become of them.
+    private static func unclosed(_ status: MountStatus) -> [(name: String, value: String)] {
+        guard status.unclosedCount > 0 else { return [] }
+        var rows = status.unclosed.map { (name: "not closed", value: "\($0.path)  \(Amounts.bytes($0.bytes))") }
+        let more = status.unclosedCount - status.unclosed.count
+        if more > 0 { rows.append(("not closed", "and \(more) more")) }
+        return rows + [
+            ("", "on this machine only, as last synced: `: >> FILE` sends it, `cognitofs discard FILE` gives it up")
+        ]
     }
 
     private static func pending(_ status: MountStatus) -> String {
@@ -98,19 +124,34 @@ struct SyncCommand: ParsableCommand {
     func run() throws {
         let root = Mounts.stateRoot(stateDir)
         guard let path else {
-            return try Self.waitForAll(root)
+            return try waitForAll(root)
         }
-        let place = try MountedPath(path, stateRoot: root)
+        let place: MountedPath
+        do throws(CommandFailure) {
+            place = try MountedPath(path, stateRoot: root)
+        } catch {
+            guard let left = Self.sentence(Mounts.abandoned(stateDir)) else { throw error }
+            throw CommandFailure(error.code, "\(error.message) \(left)")
+        }
         try Self.wait(place.client(stateRoot: root), place.path.isEmpty ? nil : place.path)
     }
 
-    /// Also those that were unmounted and still upload. All are waited for; the first failure is told then.
-    private static func waitForAll(_ root: String) throws(MountFailure) {
+    /// What waits with nobody to send it; nil for nothing.
+    static func sentence(_ queues: [LeftQueue]) -> String? {
+        let queues = queues.filter { $0.changes > 0 }
+        guard !queues.isEmpty else { return nil }
+        let list = queues.map(\.description).joined(separator: "; ")
+        return "S3 doesn't have everything yet: \(list). Mount that space again (`cognitofs mount`) to go on with it."
+    }
+
+    /// Also those that were unmounted and still upload, and what is left of mounts that have ended. All are waited for; the
+    /// first failure is told then.
+    private func waitForAll(_ root: String) throws(MountFailure) {
         var failure: MountFailure?
         for mount in Mounts.all(stateRoot: root) {
             do throws(MountFailure) {
                 if let client = ControlClient(mount, in: Mounts.directories(root)) {
-                    try wait(client, nil)
+                    try Self.wait(client, nil)
                 } else if mount.pending > 0 {
                     throw MountFailure(
                         .temporary,
@@ -122,6 +163,7 @@ struct SyncCommand: ParsableCommand {
             }
         }
         if let failure { throw failure }
+        if let left = Self.sentence(Mounts.abandoned(stateDir)) { throw MountFailure(.temporary, left) }
     }
 
     /// Shows progress until S3 has it.

@@ -25,7 +25,7 @@ private final class Target: ControlTarget {
             space: "s3://photos/p/",
             state: state, cacheBytes: 1 << 30, cacheLimit: 10 << 30, pending: 2,
             pendingBytes: 1 << 20, uploading: [.init(path: "a\u{1B}[2Jb.jpg", bytes: 1 << 20, total: 2 << 20)],
-            failed: [.init(path: "c.jpg", reason: "Access denied")], failedCount: 7,
+            failed: [.init(path: "c.jpg", kind: "contents", reason: "Access denied")], failedCount: 7,
             diskTrouble: "No space left on device", journal: journal, hidden: 1, lastError: nil, pid: getpid(),
             version: "1")
     }
@@ -266,7 +266,7 @@ struct ControlTests {
         let text = try site.room.run(["status", mount])
         #expect(text.code == 0)
         #expect(text.output.contains("1.0 GiB of 10.0 GiB"))
-        #expect(text.output.contains("c.jpg  Access denied"))
+        #expect(text.output.contains("contents of c.jpg: Access denied"))
         #expect(text.output.contains("and 6 more"))
         #expect(text.output.contains("2 changes, 1.0 MiB"))
         #expect(text.output.contains("takes no more changes (No space left on device): make room for /s/journal/1"))

@@ -212,6 +212,35 @@ import Testing
         #expect(try await second.list("") == [])
     }
 
+    @Test("What a crash kept from being closed is told, by path and size, until somebody closes it, and sent then")
+    func unclosed() async throws {
+        let first = try waiting()
+        try await first.mkdir("d")
+        for (path, text) in [("d/a", "one"), ("b", "three"), ("c", "x")] {
+            let file = try await first.create(path)
+            try await file.write(text)
+            try await first.volume.fsync(file.inode, file.handle, dataOnly: false).value()
+        }
+        try await first.write("closed", "closed")
+        // It is being written: nothing has gone wrong.
+        #expect(first.volume.unclosed().isEmpty)
+        let copy = try first.copiedJournal()
+        #expect(QueuedChanges(in: copy.path.appending("journal"), key: nil) == .count(2, unclosed: 3))
+        let second = try Space(.local, after: first)
+        let told = second.volume.unclosed()
+        #expect(told.map(\.path) == ["b", "c", "d/a"] && told.map(\.size) == [5, 1, 3])
+        #expect(await second.settle().isEmpty)
+        #expect(!second.keys.contains("b"))
+        // As a shell does with `: >> FILE`.
+        let appending = try await second.open("b", O_WRONLY | O_APPEND)
+        #expect(second.volume.unclosed().map(\.path) == ["c", "d/a"])
+        try await appending.close()
+        try second.volume.discard(path: "c")
+        #expect(second.volume.unclosed().map(\.path) == ["d/a"])
+        await second.settle()
+        #expect(second.text("b") == "three")
+    }
+
     @Test("A journal that nobody has open tells how many changes it holds; one that is mounted is left alone")
     func counted() async throws {
         let space = try waiting()

@@ -1,4 +1,6 @@
+import Disk
 import Glibc
+import Journal
 import ObjectStore
 import SystemPackage
 import Testing
@@ -169,6 +171,26 @@ import Testing
         await space.settle()
         #expect(space.keys == ["text"] && space.text("text") == "new 9")
         #expect(space.memory.calls[reads...].filter { $0.kind.isWrite }.map(\.kind) == [.put])
+    }
+}
+
+@Suite struct DamagedJournalTests {
+    @Test("Behind a damaged record changes are put aside with their bytes; what stood before it goes on")
+    func damaged() async throws {
+        let first = try Space(.local, quietTime: .seconds(1000))
+        try await first.write("a", "one")
+        let size = try OpenFile(first.journalPath.appending("rows.log"), O_RDONLY).status().size
+        try await first.write("b", "two")
+        try await first.write("c", "three")
+        let log = try OpenFile(first.journalPath.appending("rows.log"), O_RDWR)
+        try [UInt8](repeating: 0xFF, count: 4).withUnsafeBytes { try log.write($0, at: size + 70) }
+        let second = try Space(.local, after: first)
+        #expect(try await second.list("") == ["a"])
+        let aside = try #require(second.volume.asides().first)
+        #expect(second.volume.asides().count == 1)
+        #expect(try Directory.names(aside.path.appending("staged")).count == 2)
+        #expect(await second.settle().isEmpty)
+        #expect(second.text("a") == "one")
     }
 }
 

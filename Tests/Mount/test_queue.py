@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -36,9 +38,11 @@ def offline(wire):
 
 @pytest.fixture
 def refusing(aws):
-    """Has the app refuse to store what users write, and allow it again."""
+    """Has the app refuse to store and to delete what users change, and allow it again."""
     _, allowed = aws.policy()
-    without = json.loads(json.dumps(allowed).replace('"s3:PutObject"', '"s3:PutNothing"'))
+    without = json.loads(
+        json.dumps(allowed).replace('"s3:PutObject"', '"s3:PutNothing"').replace('"s3:DeleteObject"', '"s3:DeleteNothing"')
+    )
 
     class Refusal:
         begin = staticmethod(lambda: aws.set_policy(without))
@@ -82,6 +86,49 @@ def test_refused_retried_discarded(people, bucket, refusing):
     one.run("sync", mounted.path, check=True)
     assert bucket.get(one.account.prefix + "a") == b"A" and bucket.get(one.account.prefix + "old") == b"theirs"
     assert bucket.get(one.account.prefix + "b") is None
+
+
+@pytest.mark.within(90)
+def test_refused_names_and_attributes(people, bucket, refusing):
+    """What S3 refuses to delete, rename, chmod or make stays failed over a crash, until it is tried again or given up."""
+    one = people()
+    for name in ("gone", "back", "old", "undone", "mode"):
+        bucket.put(one.account.prefix + name, name.encode())
+    mounted = local(one)
+    os.listdir(mounted.path)
+    refusing.begin()
+    for name in ("gone", "back"):
+        os.unlink(mounted.path / name)
+    for old, new in (("old", "new"), ("undone", "made")):
+        os.rename(mounted.path / old, mounted.path / new)
+    os.chmod(mounted.path / "mode", 0o640)
+    os.mkdir(mounted.path / "d")
+    assert one.run("sync", mounted.path).returncode == 73
+
+    def failed():
+        return sorted((change["kind"], change["path"]) for change in status(one, mounted)["failed"])
+
+    six = [("attributes", "mode"), ("deletion", "back"), ("deletion", "gone"), ("directory", "d/"), ("name", "made"), ("name", "new")]
+    assert failed() == six
+    told = one.run("status", mounted.path, check=True).stdout
+    assert "deletion of gone: " in told and "new name new, which was old: " in told
+    mounted.kill()
+    mounted.detach()
+    mounted = local(one)
+    assert sorted(os.listdir(mounted.path)) == ["d", "made", "mode", "new"]
+    assert os.stat(mounted.path / "mode").st_mode & 0o777 == 0o640
+    assert one.run("sync", mounted.path).returncode == 73 and failed() == six
+
+    one.run("discard", "--yes", mounted.path / "back", check=True)
+    one.run("discard", "--yes", mounted.path / "made", check=True)
+    assert sorted(os.listdir(mounted.path)) == ["back", "d", "mode", "new", "undone"]
+    assert read_all(mounted.path / "back") == b"back" and read_all(mounted.path / "undone") == b"undone"
+    refusing.end()
+    one.run("retry", mounted.path, check=True)
+    one.run("sync", mounted.path, check=True)
+    assert failed() == []
+    assert sorted(bucket.list(one.account.prefix)) == [one.account.prefix + n for n in ("back", "d/", "mode", "new", "undone")]
+    assert bucket.get(one.account.prefix + "new") == b"old"
 
 
 @pytest.mark.within(90)
@@ -163,6 +210,40 @@ def test_lazy_umount(people, wire, bucket, offline):
     mounted.unmount()
     assert mounted.process.returncode == 0
     assert len(bucket.list(one.account.prefix)) == 20
+
+
+@pytest.mark.within(90)
+def test_sync_of_what_nothing_mounts(people, wire, bucket, offline):
+    """`sync` says what waits in the journal of a mount that has ended, and what to do, and does not end well."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    (mounted.path / "d").mkdir()
+    write_all(mounted.path / "d/a", b"A")
+    state = ("--state-dir", one.state)
+    mounted.kill()
+    for path in (mounted.path, mounted.path / "d/a"):
+        dead = one.run("sync", path, *state)
+        assert dead.returncode == 66 and f"The mount on {mounted.path} doesn't answer" in dead.stderr
+    mounted.detach()
+    told = one.run("sync", *state)
+    assert told.returncode == 75 and "2 changes of" in told.stderr and "which nothing mounts" in told.stderr
+    assert one.account.name in told.stderr and "cognitofs mount" in told.stderr
+    elsewhere = one.run("sync", mounted.path, *state)
+    assert elsewhere.returncode == 66 and "is in no mount of cognitofs" in elsewhere.stderr and "2 changes" in elsewhere.stderr
+    assert "2 changes" in one.run("status", *state, check=True).stderr
+    # The usual configuration tells where to look, too.
+    usual = one.root / "home/.config/cognitofs"
+    usual.mkdir(parents=True)
+    (usual / "mount.conf").write_text(one.conf.read_text())
+    assert one.run("sync").returncode == 75
+    wire.order("pass")
+    mounted = local(one)
+    one.run("sync", *state, check=True)
+    mounted.unmount()
+    one.run("sync", *state, check=True)
+    assert one.run("status", *state, check=True).stderr == ""
+    assert bucket.get(one.account.prefix + "d/a") == b"A"
 
 
 @pytest.mark.within(90)
@@ -265,7 +346,70 @@ def test_logout_with_changes(people, wire, offline):
     one.run("logout", "--discard", "--config", one.conf, check=True)
     wire.order("pass")
     one.login()
-    assert os.listdir(local(one).path) == []
+    mounted = local(one)
+    assert os.listdir(mounted.path) == []
+    # Nothing lies about that nobody could read any more.
+    assert status(one, mounted)["asides"] == []
+
+
+@pytest.mark.within(60)
+def test_synced_and_never_closed(people, bucket):
+    """`status` names what a crash kept from being closed; it is sent when somebody closes it, and given up when asked."""
+    one = people()
+    mounted = local(one)
+    held = [os.open(mounted.path / name, os.O_WRONLY | os.O_CREAT) for name in ("base.db", "log")]
+    for descriptor in held:
+        os.write(descriptor, b"0123456789" * 200)
+        os.fsync(descriptor)
+    assert status(one, mounted)["unclosed"] == []
+    mounted.kill()
+    mounted.detach()
+    refused = one.run("logout", "--config", one.conf)
+    assert refused.returncode == 75 and "2 files that no program has closed" in refused.stderr
+    mounted = local(one)
+    one.run("sync", mounted.path, check=True)
+    assert [(f["path"], f["bytes"]) for f in status(one, mounted)["unclosed"]] == [("base.db", 2000), ("log", 2000)]
+    told = one.run("status", mounted.path, check=True).stdout
+    assert "base.db  2.0 KiB" in told and "cognitofs discard FILE" in told and ": >> FILE" in told
+    refused = one.run("logout", "--config", one.conf)
+    assert refused.returncode == 75 and f"2 files that no program has closed of the mount on {mounted.path}" in refused.stderr
+    shell(": >> base.db", mounted.path)
+    one.run("discard", "--yes", mounted.path / "log", check=True)
+    assert status(one, mounted)["unclosedCount"] == 0
+    one.run("sync", mounted.path, check=True)
+    assert os.listdir(mounted.path) == ["base.db"]
+    assert bucket.get(one.account.prefix + "base.db") == b"0123456789" * 200
+
+
+@pytest.mark.within(60)
+def test_damaged_journal(people, wire, bucket, offline):
+    """What a damaged disk cuts off from the queue is put aside and named until somebody removes it; the rest goes on."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    write_all(mounted.path / "a", b"A")
+    journal = Path(status(one, mounted)["journal"])
+    size = (journal / "rows.log").stat().st_size
+    for name in ("b", "c"):
+        write_all(mounted.path / name, name.encode())
+    mounted.kill()
+    mounted.detach()
+    with open(journal / "rows.log", "r+b") as log:
+        log.seek(size + 70)
+        log.write(b"damaged")
+    mounted = local(one)
+    assert os.listdir(mounted.path) == ["a"]
+    (aside,) = status(one, mounted)["asides"]
+    assert aside["path"] in mounted.log.read_text() and "damaged" in mounted.log.read_text()
+    assert len(os.listdir(Path(aside["path"]) / "staged")) == 2
+    told = one.run("status", mounted.path, check=True).stdout
+    assert aside["path"] in told and "rm -r PATH" in told
+    wire.order("pass")
+    one.run("sync", mounted.path, check=True)
+    shutil.rmtree(aside["path"])
+    assert status(one, mounted)["asides"] == []
+    mounted.unmount()
+    assert list(bucket.list(one.account.prefix)) == [one.account.prefix + "a"]
 
 
 @pytest.mark.within(60)
@@ -280,13 +424,77 @@ def test_sign_in_as_somebody_else(aws, people, wire, bucket, offline):
     wire.order("pass")
     former, other = one.account, aws.account()
     one.account = other
-    refused = one.login(check=False)
-    assert refused.returncode == 77 and former.name in refused.stderr
+    # Before anybody is asked: the password does not matter.
+    for password in (None, "wrong"):
+        refused = one.login(password, check=False)
+        assert refused.returncode == 77 and former.name in refused.stderr and "doesn't have everything" in refused.stderr
     one.account = former
+    assert json.loads(one.run("whoami", "--json", "--config", one.conf, check=True).stdout)["identityID"] == former.identity_id
     local(one).unmount()
     assert bucket.get(former.prefix + "a") == b"A" and bucket.list(other.prefix) == {}
     one.account = other
     one.login()
+
+
+@pytest.mark.within(60)
+def test_sign_in_as_a_namesake(aws, people, wire, bucket, offline):
+    """A user of the same name who is somebody else is found out after signing in, and refused before anything is stored."""
+    one = people(wire=wire)
+    mounted = local(one)
+    offline()
+    write_all(mounted.path / "a", b"A")
+    one.run("umount", "--lazy", mounted.path, check=True)
+    mounted.wait_end(5)
+    wire.order("pass")
+    former = one.account
+    aws.admin("cognito-idp").admin_delete_user(UserPoolId=aws.pool, Username=former.name)
+    one.account = aws.account(former.name)
+    assert one.account.identity_id != former.identity_id
+    refused = one.login(check=False)
+    assert refused.returncode == 77 and "doesn't have everything" in refused.stderr
+    assert json.loads(one.run("whoami", "--json", "--config", one.conf, check=True).stdout)["identityID"] == former.identity_id
+    # What the former user wrote is still there to be asked about.
+    assert one.run("logout", "--config", one.conf).returncode == 75
+    one.run("logout", "--discard", "--config", one.conf, check=True)
+    one.login()
+    assert os.listdir(local(one).path) == [] and bucket.list(one.account.prefix) == {}
+
+
+@pytest.mark.within(120)
+def test_cold_mount_with_the_session_over(aws, people, bucket):
+    """With the session over a known space is mounted with what this machine knows; `login` revives it, and the queue goes on."""
+    one, stranger = people(signed_in=False), people(signed_in=False)
+    bucket.put(one.account.prefix + "d/known", b"known")
+    aws.settings(credential_seconds=4, token_seconds=4)
+    try:
+        for person in (one, stranger):
+            person.login()
+        mounted = local(one)
+        assert os.listdir(mounted.path / "d") == ["known"] and read_all(mounted.path / "d/known") == b"known"
+        mounted.unmount()
+        for person in (one, stranger):
+            aws.admin("cognito-idp").admin_user_global_sign_out(UserPoolId=aws.pool, Username=person.account.name)
+        time.sleep(5)
+        where, first = one.root / "cold", stranger.root / "first"
+        where.mkdir()
+        first.mkdir()
+        unknown = stranger.run("mount", first, "--config", stranger.conf)
+        assert unknown.returncode == 77 and "cognitofs login" in unknown.stderr
+        told = one.run("mount", where, "--config", one.conf, "-o", "durability=local", check=True)
+        assert "The sign-in is over" in told.stderr and "cognitofs login" in told.stderr
+        assert json.loads(one.run("status", "--json", where, check=True).stdout)["state"] == "needsSignIn"
+        assert os.listdir(where) == ["d"] and os.listdir(where / "d") == ["known"]
+        assert read_all(where / "d/known") == b"known"
+        write_all(where / "d/new", b"new")
+        os.rename(where / "d/known", where / "moved")
+        assert sorted(os.listdir(where)) == ["d", "moved"] and read_all(where / "moved") == b"known"
+        assert one.run("sync", where, within=60).returncode == 77
+    finally:
+        aws.settings(credential_seconds=0, token_seconds=0)
+    one.login()
+    one.run("sync", where, check=True, within=60)
+    assert sorted(bucket.list(one.account.prefix)) == [one.account.prefix + n for n in ("d/new", "moved")]
+    one.run("umount", where, check=True)
 
 
 @pytest.mark.within(120)
