@@ -53,8 +53,11 @@ struct Committer: Sendable {
     private var wakeAt: Duration?
     private var runningCount = 0
     private var nextID: UInt64 = 1
-    /// Intents that were added, changed or removed.
+    /// Intents that were added, changed or removed, and the nodes whose state they store.
     private var changed: Set<IntentID> = []
+    private var changedNodes: Set<InodeNumber> = []
+    /// How many intents store something of a node.
+    private var counts: [InodeNumber: Int] = [:]
 
     init(width: Int = 32) { self.width = width }
 
@@ -88,7 +91,22 @@ struct Committer: Sendable {
         return changed
     }
 
+    mutating func takeChangedNodes() -> Set<InodeNumber> {
+        defer { changedNodes = [] }
+        return changedNodes
+    }
+
     mutating func forget(_ id: IntentID) { changed.insert(id) }
+
+    /// True while something of a node is to be stored.
+    func stores(_ inode: InodeNumber) -> Bool { counts[inode] != nil }
+
+    private mutating func count(_ intent: Intent, _ change: Int) {
+        guard intent.kind != .delete, let inode = intent.inode else { return }
+        let count = (counts[inode] ?? 0) + change
+        counts[inode] = count > 0 ? count : nil
+        changedNodes.insert(inode)
+    }
 
     /// Puts intents back that an earlier run had queued. One that requires what is gone requires nothing.
     mutating func restore(_ intents: [Intent]) {
@@ -99,6 +117,7 @@ struct Committer: Sendable {
         for intent in intents {
             nextID = max(nextID, intent.id.value + 1, intent.order + 1)
             items[intent.id] = Item(intent: intent, phase: .queued(notBefore: .zero))
+            count(intent, 1)
             for key in intent.keys {
                 places[key, default: []].append((key == intent.key ? intent.order : intent.id.value, intent.id))
             }
@@ -133,6 +152,7 @@ struct Committer: Sendable {
         changed.insert(intent.id)
         if let requires, items[requires] != nil { dependents[requires, default: []].append(intent.id) }
         items[intent.id] = Item(intent: intent, phase: .queued(notBefore: now + delay), isHeld: isHeld)
+        count(intent, 1)
         for key in intent.keys {
             queues[key, default: []].append(intent.id)
             // A held intent gives way to a newer change of its key.
@@ -300,6 +320,7 @@ struct Committer: Sendable {
     private mutating func remove(_ id: IntentID) {
         guard let item = items.removeValue(forKey: id) else { return }
         changed.insert(id)
+        count(item.intent, -1)
         for key in item.intent.keys { leave(key, id) }
         for other in dependents.removeValue(forKey: id) ?? [] { consider(other) }
     }

@@ -22,6 +22,7 @@ struct Overlay: Sendable {
     init(committer: Committer = Committer()) { self.committer = committer }
 
     mutating func takeChangedIntents() -> Set<IntentID> { committer.takeChanged() }
+    mutating func takeChangedNodes() -> Set<InodeNumber> { committer.takeChangedNodes() }
 
     /// Puts intents back that an earlier run had queued.
     mutating func restore(_ intents: [Intent]) {

@@ -34,7 +34,7 @@ public enum QueuedChanges: Sendable, Hashable {
     private static func isSyncedOnly(_ row: ArraySlice<UInt8>) -> Bool {
         var reader = ByteReader(row)
         guard let file = try? NodeRow(&reader).file, let synced = file.synced else { return false }
-        return synced.generation > file.closed?.generation ?? 0
+        return !synced.isClosed && synced.generation > file.closed?.generation ?? 0
     }
 }
 

@@ -228,7 +228,8 @@ extension VolumeState {
         let hasClean = file.location != nil || mayExist || copy != nil
         if !puts.isEmpty || (!hasClean && file.isDirty && file.writerCount == 0) {
             // It names where the old bytes are, or are about to be: it may need them.
-            let source = mayExist ? oldKey : file.location.flatMap { $0.key == key ? nil : $0.key }
+            let former = puts.last?.source ?? copy?.source ?? file.location?.key
+            let source = mayExist ? oldKey : former.flatMap { $0 == key ? nil : $0 }
             let replaced = (puts + (copy.map { [$0] } ?? [])).map { overlay.withdraw($0.id) }
             let id = overlay.add(
                 .put, key: key, source: source, inode: inode, place: place, now: now, delay: quietTime)

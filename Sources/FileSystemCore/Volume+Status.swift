@@ -145,12 +145,20 @@ extension VolumeState {
         let file = item.intent.inode.flatMap { tree[$0]?.file }
         let carriesBytes = item.intent.kind == .put
         return Volume.Report.Change(
-            path: relativePath(item.intent.key), kind: .init(item.intent.kind),
+            path: relativePath(shownKey(item.intent)), kind: .init(item.intent.kind),
             source: item.intent.kind == .copy ? item.intent.source.map(relativePath) : nil,
             sent: carriesBytes ? file?.streaming?.bytesSent ?? 0 : 0, total: carriesBytes ? file?.size ?? 0 : 0,
             isRunning: item.isRunning, isHeld: item.isHeld,
             failure: item.failure.flatMap { $0.isRefusal ? $0.message : nil },
             isSourceChanged: item.failure?.code == .sourceChanged)
+    }
+
+    /// Where a person finds what an intent is about: a file may have got another name since.
+    private func shownKey(_ intent: Intent) -> ObjectKey {
+        guard [.put, .copy, .metadata].contains(intent.kind), let inode = intent.inode, tree[inode]?.isLinked == true,
+            let key = try? tree.key(inode)
+        else { return intent.key }
+        return key
     }
 
     /// A key as a path below the mount point.

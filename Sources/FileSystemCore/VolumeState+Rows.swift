@@ -10,12 +10,11 @@ extension VolumeState {
     /// What changed since the last call.
     mutating func takeRows() -> RowBatch {
         var batch = base.takeChanges()
-        var inodes = tree.takeTouched()
+        var inodes = tree.takeTouched().union(overlay.takeChangedNodes())
         var places: Set<KeyPrefix> = []
         for id in overlay.takeChangedIntents() {
             let intent = overlay.committer.intent(id)
             Self.write(intent, id, to: &batch)
-            if let inode = intent?.inode { inodes.insert(inode) }
             if let intent { places.insert(intent.place.prefix) }
         }
         for prefix in places { if let directory = tree.inode(of: prefix) { inodes.insert(directory) } }
@@ -105,6 +104,8 @@ extension VolumeState {
                 || tree.keyPrefix(node.inode).map { overlay.hasPending($0.bytes) } ?? false
         }
         guard let file = node.file else { return false }
+        // What is queued speaks of it, even of one that is back where its bytes are.
+        if overlay.committer.stores(node.inode) { return true }
         if file.pendingClose != nil || file.pendingSync != nil { return true }
         guard let location = file.location, !isMoving(node) else { return false }
         return node.attributes.isDirty || (try? tree.key(node.inode)) != location.key

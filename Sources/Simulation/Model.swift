@@ -169,6 +169,12 @@ struct Model: Sendable {
         return nil
     }
 
+    /// True for a view that shows just this.
+    func isShown(by view: View) -> Bool {
+        view.directories == directories && Set(view.files.keys) == Set(names.keys)
+            && names.allSatisfy { path, file in view.files[path] == .some(files[file]?.bytes) }
+    }
+
     /// What is wrong with what a crash has left. `stored`: what S3 holds, which the journal may be behind; after a power
     /// cut up to one of the `later` states.
     func loss(_ view: View, power: Bool, stored: [String: [UInt8]], later: some Sequence<Model>) -> String? {

@@ -155,11 +155,7 @@ extension World {
             sinceSync.append(after)
             guard isExact, !disk.isDead else { return }
             // Done in the view or not.
-            var (sizes, directories) = ([String: Int64](), Set<String>())
-            for shown in volume.shown() {
-                if shown.isDirectory { directories.insert(shown.path) } else { sizes[shown.path] = shown.size }
-            }
-            if after.difference(sizes: sizes, directories: directories) == nil { model = after }
+            if after.isShown(by: view()) { model = after }
         }
     }
 
