@@ -297,11 +297,6 @@ struct Committer: Sendable {
         return [item.intent] + given.flatMap { dropWithDependents($0) }
     }
 
-    /// Takes out what requires an intent.
-    mutating func dropDependents(of id: IntentID) -> [Intent] {
-        (dependents[id] ?? []).flatMap { dropWithDependents($0) }
-    }
-
     /// The intent and all that cannot run before it.
     private func blocked(by id: IntentID) -> [IntentID] {
         var found: Set<IntentID> = [id]

@@ -125,13 +125,6 @@ struct Overlay: Sendable {
         return withdrawn
     }
 
-    /// As `withdraw`, for a running intent, which stays: only what comes after it is taken out.
-    mutating func withdrawDependents(of running: Intent) -> [Intent] {
-        let withdrawn = committer.dropDependents(of: running.id)
-        for intent in withdrawn { settle(intent) }
-        return [running] + withdrawn
-    }
-
     /// Who waits for something withdrawn waits for nothing more.
     mutating func settle(withdrawn intent: Intent) { actions.append(.settled(intent.id, nil)) }
 

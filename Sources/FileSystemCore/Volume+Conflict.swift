@@ -210,11 +210,8 @@ extension VolumeState {
         let put = overlay.committer.intents(for: key).first { other, isRunning in
             !isRunning && other.inode == inode && other.kind == .put && other.key == key
         }
-        if let put {
-            // What is queued for the new name stores everything: nothing else has to get there.
-            _ = take(the: overlay.withdrawDependents(of: intent), over: put.intent.id, now)
-            return .done
-        }
+        // It goes ahead of what is queued for the new name already, which may need what it holds.
+        let withdrawn = put.map { overlay.withdraw($0.intent.id) } ?? []
         for (other, isRunning, _, _) in overlay.committer.intents
         where !isRunning && other.inode == inode && other.kind == .copy {
             replace(other, by: intent, now)
@@ -223,6 +220,11 @@ extension VolumeState {
         let isBack = node.file?.location?.key == key
         drop(deletionsOf: key) { isBack || $0.requires == intent.id }
         overlay.move(intent, to: key, place)
+        if !withdrawn.isEmpty {
+            let sendsAll = intent.kind == .put
+            let last = sendsAll ? intent.id : overlay.add(.put, key: key, inode: inode, place: place, now: now)
+            _ = take(the: withdrawn, over: last, now)
+        }
         return .again
     }
 

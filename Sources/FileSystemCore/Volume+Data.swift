@@ -301,6 +301,8 @@ extension VolumeState {
 
     private mutating func noteContents(_ inode: InodeNumber, _ now: Timestamp) {
         tree[unkept: inode]?.file?.generation += 1
+        // What is written now is for nobody before its own close.
+        tree[unkept: inode]?.file?.isUnsettled = false
         tree[unkept: inode]?.attributes.modified = now
         tree[unkept: inode]?.attributes.changed = now
         tree[unkept: inode]?.attributes.hasExplicitTime = false

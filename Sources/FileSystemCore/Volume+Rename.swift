@@ -210,16 +210,25 @@ extension VolumeState {
         var puts: [Intent] = []
         var copy: Intent?
         var mayExist = knownObject(oldPlace) != nil || unanswered[oldKey] != nil
-        for (intent, isRunning) in overlay.committer.intents(for: oldKey) where intent.inode == inode {
-            if isRunning {
-                mayExist = true
-            } else if intent.kind == .put {
-                // One that must read what a later change replaces goes its way; the bytes are fetched from there then.
-                if mayFollow(intent) { puts.append(intent) } else { mayExist = true }
-            } else if intent.kind == .metadata {
-                _ = overlay.drop(intent)
-            } else if intent.kind == .copy {
-                if mayFollow(intent) { copy = intent } else { mayExist = true }
+        let queued = overlay.committer.intents(for: oldKey).filter { $0.intent.inode == inode }
+        // Those that must read what a later change replaces go their way, all in their order; the bytes are fetched from the
+        // old name then.
+        let mayFollow = queued.allSatisfy { intent, isRunning in
+            isRunning || (intent.kind != .put && intent.kind != .copy) || self.mayFollow(intent)
+        }
+        for (intent, isRunning) in queued {
+            switch intent.kind {
+            case _ where isRunning: mayExist = true
+            case .put, .copy:
+                if !mayFollow {
+                    mayExist = true
+                } else if intent.kind == .put {
+                    puts.append(intent)
+                } else {
+                    copy = intent
+                }
+            case .metadata: _ = overlay.drop(intent)
+            case .delete, .marker: break
             }
         }
         overlay.note(oldKey)

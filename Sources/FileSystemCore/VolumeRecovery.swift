@@ -177,8 +177,10 @@ struct VolumeRecovery {
         for (key, list) in attempts { state.restore(list, at: key) }
         state.restore(origins, base)
         state.adopt(base)
-        // They were to go with contents that a power cut has taken.
-        for inode in nodes.keys.sorted(by: { $0.value < $1.value }) { state.keepAttributesQueued(inode, now: now) }
+        for inode in nodes.keys.sorted(by: { $0.value < $1.value }) {
+            // They were to go with contents that a power cut has taken.
+            if !state.dropStray(inode) { state.keepAttributesQueued(inode, now: now) }
+        }
     }
 
     /// Puts a node into the tree, its directories first.
@@ -279,6 +281,16 @@ extension Base {
 }
 
 extension VolumeState {
+    /// A file whose copy was given up, since its bytes are gone from where they were, and of which a power cut has taken what
+    /// was written here: there is no such file any more. True when it was one.
+    mutating func dropStray(_ inode: InodeNumber) -> Bool {
+        guard let node = tree[unkept: inode], let file = node.file, !file.isDirty, let location = file.location,
+            (try? tree.key(inode)) != location.key, !overlay.committer.stores(inode), !isMoving(node)
+        else { return false }
+        tree.detach(inode)
+        return true
+    }
+
     /// `kept`: the nodes that the journal speaks of.
     mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>) {
         // What was removed while it was open is not moved any more; what was to be deleted after that is.

@@ -155,6 +155,7 @@ public final class World {
             try calm()
             return nil
         } catch let broken as Broken {
+            tellQueue()
             return Violation(step: index, text: broken.text)
         } catch {
             return Violation(step: index, text: "\(error)")
