@@ -471,7 +471,7 @@ extension VolumeState {
 
     /// True when something below a directory is on S3 or on its way there, so that the directory exists without a marker.
     /// A file that nobody has closed may never get there.
-    private func isHeldUp(_ directory: DirectoryState) -> Bool {
+    func isHeldUp(_ directory: DirectoryState) -> Bool {
         directory.children.values.contains { child in
             guard let node = tree[child] else { return false }
             if let file = node.file { return file.location != nil || file.pendingClose != nil }

@@ -293,9 +293,10 @@ extension VolumeState {
 
     /// `kept`: the nodes that the journal speaks of.
     mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>) {
-        // What was removed while it was open is not moved any more; what was to be deleted after that is.
+        // What was removed while it was open, or replaced while it was sent, is not stored any more; what was to be deleted
+        // after that is.
         let removed = Set(
-            intents.filter { intent in intent.kind == .copy && intent.inode.map { !kept.contains($0) } ?? false }.map(
+            intents.filter { intent in intent.kind != .delete && intent.inode.map { !kept.contains($0) } ?? false }.map(
                 \.id))
         for intent in intents where removed.contains(intent.id) { overlay.forget(intent) }
         let intents = intents.filter { !removed.contains($0.id) }

@@ -36,11 +36,10 @@ extension VolumeState {
             show(
                 inode, prefix, name, object: listed.objects[name], isDirectory: listed.directories.contains(name),
                 since: start, at: startedAt)
-            // What is not shown because a directory here has the name is nobody's to replace.
-            if !isKept, tree.child(inode, name)?.isDirectory == true,
-                let object = known.objects.removeValue(forKey: name)
-            {
-                known.hidden[object.version.key] = .besideDirectory
+            // What is not shown is nobody's to replace: a directory here has the name, or had it a moment ago.
+            let shown = tree.child(inode, name)
+            if !isKept, shown?.isDirectory != false, let object = known.objects.removeValue(forKey: name) {
+                if shown != nil { known.hidden[object.version.key] = .besideDirectory }
             }
         }
         base.replace(prefix, with: known)
@@ -60,9 +59,9 @@ extension VolumeState {
         let isOwned = tree.child(parent, name).map { self.isOwned($0) } ?? false
         let isKept = isOwned || overlay.hidesListing(prefix.bytes + name.bytes, since: start)
         show(parent, prefix, name, object: object, isDirectory: isDirectory, since: start, at: time)
-        // What is not shown because a directory here has the name is nobody's to replace.
-        let isDirectoryHere = isDirectory || tree.child(parent, name)?.isDirectory == true
-        if !isKept { base.set(prefix, name, to: isDirectoryHere ? nil : object) }
+        // What is not shown is nobody's to replace.
+        let isShown = tree.child(parent, name)?.isDirectory == false
+        if !isKept { base.set(prefix, name, to: isShown ? object : nil) }
         if let child = tree.child(parent, name)?.inode {
             tree[child]?.seenAt = time
             tree[parent]?.directory?.absentAt[name] = nil

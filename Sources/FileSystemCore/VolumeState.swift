@@ -240,7 +240,7 @@ struct VolumeState: Sendable {
     /// are those above it that had only that.
     private mutating func forgetGone(_ prefix: KeyPrefix) {
         var prefix = prefix
-        while prefix != options.prefix, base.directory(prefix)?.isEmpty == true, tree.inode(of: prefix) == nil,
+        while prefix != options.prefix, base.directory(prefix)?.isEmpty ?? true, tree.inode(of: prefix) == nil,
             let parent = prefix.parent
         {
             base.forgetDirectory(prefix)
@@ -356,9 +356,9 @@ struct VolumeState: Sendable {
         }
     }
 
-    /// A directory that lost its last child keeps existing: its marker is written if it has none.
+    /// A directory that lost the last child that kept it on S3 keeps existing: its marker is written if it has none.
     mutating func keepAlive(_ directory: InodeNumber, now: Duration) {
-        guard directory != .root, let state = tree[directory]?.directory, state.children.isEmpty, !state.hasMarker
+        guard directory != .root, let state = tree[directory]?.directory, !state.hasMarker, !isHeldUp(state)
         else { return }
         try? enqueueMarker(directory, now: now, delay: max(.seconds(1), quietTime))
     }

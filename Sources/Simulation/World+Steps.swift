@@ -205,7 +205,12 @@ extension World {
         switch try fit(outcome, Result<Void, Errno>.success(()), "a write") {
         case .done: expected(&model)
         case .refused: return
-        case .unsure: if !disk.isDead { model.files[slot.file]?.bytes = contents(slot.open.inode) ?? [] }
+        case .unsure:
+            if disk.isDead { break }
+            let client = client
+            // What S3 does not have any more may still be in memory.
+            let read = try perform { () async throws(Errno) in try await client.read(slot.open) }
+            model.files[slot.file]?.bytes = contents(slot.open.inode) ?? (try? read.get()) ?? []
         }
         sinceSync[sinceSync.count - 1] = model
         sinceChange[sinceChange.count - 1] = model
@@ -258,7 +263,7 @@ extension World {
             let isKept = slot.mayWrite && shown?.isDirty == true
             sinceChange = isKept ? [after] : Array(sinceChange.dropLast()) + [after]
             sinceSync.append(after)
-            if slot.mayWrite, isNamed, isWhole, shown?.isDirty == true, let bytes { closedInLedger(slot, bytes) }
+            if slot.mayWrite, isNamed, shown?.isDirty == true, let bytes { closedInLedger(slot, bytes, isWhole) }
         case .refused: return
         case .unsure:
             halfSettled(slot, after)
@@ -267,11 +272,11 @@ extension World {
         }
     }
 
-    private func closedInLedger(_ slot: Slot, _ bytes: [UInt8]) {
+    private func closedInLedger(_ slot: Slot, _ bytes: [UInt8], _ isWhole: Bool) {
         guard closed[slot.open.inode] != bytes else { return }
         ledger.release(closed[slot.open.inode])
         closed[slot.open.inode] = bytes
-        ledger.add(bytes, isSynced: false)
+        if isWhole { ledger.add(bytes, isSynced: false) }
     }
 
     private func readOpen(_ number: Int) throws {
