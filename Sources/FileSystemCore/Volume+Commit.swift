@@ -362,7 +362,7 @@ extension Volume {
 }
 
 /// What a write that had no answer would have left.
-struct Attempt: Sendable {
+struct Attempt: Sendable, Equatable {
     static let limit = 8
     let inode: InodeNumber
     /// Bytes.
