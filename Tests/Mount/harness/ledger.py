@@ -84,8 +84,9 @@ def expected(ledger, before):
 class Writer:
     """Works below `root` until the daemon is gone, as programs do: copies, saves, appends, moves, removes."""
 
-    def __init__(self, root, ledger, tree, seed, largest=120_000, synced=False):
-        self.root, self.tree, self.random, self.largest, self.synced = Path(root), tree, random.Random(seed), largest, synced
+    def __init__(self, root, ledger, tree, seed, largest=120_000, most=14, synced=False):
+        self.root, self.tree, self.random, self.synced = Path(root), tree, random.Random(seed), synced
+        self.largest, self.most = largest, most
         self.notes = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self.source = Path(f"{ledger}.source")
 
@@ -111,7 +112,7 @@ class Writer:
     def step(self):
         pick = self.random.choice
         steps = [self.copy, self.copy, self.save, self.save, self.append, self.patch, self.remove, self.move_file, self.move_folder, self.make_folder]
-        if len(self.tree.files) > 14:
+        if len(self.tree.files) > self.most:
             steps += [self.remove] * 8
         pick(steps)()
 

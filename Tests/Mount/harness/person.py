@@ -185,9 +185,9 @@ class Mounted:
         return self.prefix + os.path.relpath(path, self.path)
 
     def wait_ready(self, within):
-        """Until the directory answers; a dead mount may have been there before, and answers ENOTCONN."""
+        """Until the directory answers; a dead mount may have been there before, which answers ENOTCONN until it is removed."""
         limit = time.monotonic() + within
-        while not (sweep.is_mounted(self.path) and self.answers(limit)):
+        while not ((seen := sweep.mounts_at(self.path)) and self.answers(limit) and sweep.mounts_at(self.path) == seen):
             if self.process.poll() is not None:
                 raise AssertionError(f"mount ended with {self.process.returncode}:\n{self.log.read_text(errors='replace')}")
             if time.monotonic() > limit:
