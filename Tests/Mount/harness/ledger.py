@@ -87,11 +87,11 @@ class Writer:
     def __init__(self, root, ledger, tree, seed, largest=120_000, most=14, synced=False):
         self.root, self.tree, self.random, self.synced = Path(root), tree, random.Random(seed), synced
         self.largest, self.most = largest, most
-        self.notes = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        self.source = Path(f"{ledger}.source")
+        self.ledger, self.source = Path(ledger), Path(f"{ledger}.source")
+        self.ledger.write_bytes(b"")
 
     def run(self, steps=None):
-        done = 0
+        done, self.notes = 0, os.open(self.ledger, os.O_WRONLY | os.O_APPEND)
         try:
             while steps is None or done < steps:
                 self.step()
@@ -99,6 +99,8 @@ class Writer:
         except OSError as error:
             if error.errno not in GONE or steps is not None:
                 raise
+        finally:
+            os.close(self.notes)
         return done
 
     def note(self, **step):
