@@ -97,7 +97,7 @@ class Crashes:
     def __init__(self, person, wire, bucket, seed):
         self.person, self.folder, self.wire = person, person.root, wire
         self.bucket, self.source = bucket.as_it_is, random.Random(seed)
-        self.trees = {n: Tree() for n in range(WRITERS)}
+        self.trees, self.steps = {n: Tree() for n in range(WRITERS)}, {n: [] for n in range(WRITERS)}
         self.mounted, self.counts, self.start_takes, self.torn = None, Counter(), 0.4, set()
 
     def ledger(self, number):
@@ -194,22 +194,34 @@ class Crashes:
             if seen not in states:
                 raise AssertionError(self.difference(number, seen, states))
             self.trees[number] = found
+            self.remember(number)
         Library.read(self.mounted.path, self.source, 3)
 
     def difference(self, number, seen, states):
         wanted = states[0]
-        lines = self.ledger(number).read_text().splitlines()
-        odd = {p.split("/")[0] for p in (set(wanted[0]) ^ set(seen[0])) | (wanted[1] ^ seen[1])}
-        last = [line for at, line in enumerate(lines) if at >= len(lines) - 6 or any(f'"{name}' in line for name in odd)]
-        keys = sorted(self.bucket.list(f"{self.person.account.prefix}writer{number}/"))
-        last += ["on S3:"] + [key.split("/images/")[1] for key in keys if any(f"/{name}" in key for name in odd)]
+        self.remember(number)
+        odd = {os.path.basename(p) for p in (set(wanted[0]) ^ set(seen[0])) | (wanted[1] ^ seen[1])}
+        odd |= {os.path.basename(p) for p in wanted[0] if p in seen[0] and seen[0][p] != wanted[0][p]}
+        steps = self.steps[number]
+        told = [line for at, line in enumerate(steps) if at >= len(steps) - 6 or any(name in line for name in odd)]
+        top = f"{self.person.account.prefix}writer{number}/"
+        asked = [
+            f"{r.time:.3f} {r.method} {r.key.removeprefix(top)} {r.headers.get('x-amz-copy-source', '').rpartition(top)[2]}"
+            for r in self.wire.requests() if r.key and r.key.startswith(top) and any(name in r.key for name in odd)
+        ]  # fmt: skip
         return (
             f"{dict(self.counts)}, writer {number}: missing {sorted(set(wanted[0]) - set(seen[0]))}, "
             f"too many {sorted(set(seen[0]) - set(wanted[0]))}, "
             f"other bytes {[p for p in wanted[0] if p in seen[0] and seen[0][p] != wanted[0][p]]}, "
             f"folders missing {sorted(wanted[1] - seen[1])}, too many {sorted(seen[1] - wanted[1])}; "
-            f"there before {sorted(self.trees[number].folders)}; the last steps: {last}"
-        )
+            f"there before {sorted(self.trees[number].folders)}\nthe steps: " + "\n  ".join(told[-150:])
+            + "\nthe requests: " + "\n  ".join(asked[-150:])
+        )  # fmt: skip
+
+    def remember(self, number):
+        """The steps of all rounds, for who has to find out what led to a difference."""
+        self.steps[number] += [f"{time.time():.3f} after {self.counts['kills']} kills:"]
+        self.steps[number] += [line for line in self.ledger(number).read_text().splitlines() if line != "ok"]
 
     def run(self, seconds, enough):
         """Works and dies for `seconds`, and longer until that were `enough` kills. Returns what the kills met."""
