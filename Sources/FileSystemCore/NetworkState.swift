@@ -46,7 +46,8 @@ extension Volume {
 
     var isDown: Bool { network.isDown }
 
-    func noteUnreachable() {
+    /// Told in one line, whatever waits for the network.
+    func noteUnreachable(_ error: ObjectStoreError? = nil) {
         let list = ListRequest(prefix: options.prefix.bytes, delimited: true, maxKeys: 1)
         let isNew = network.noteUnreachable { [store] in
             do throws(ObjectStoreError) {
@@ -61,6 +62,9 @@ extension Volume {
             logger.notice("S3 can be reached again")
             update { $0.overlay.hurry(now: self.clock.monotonic()) }
         }
-        if isNew { logger.notice("S3 cannot be reached; what is known is still shown, and changes wait") }
+        guard isNew else { return }
+        logger.notice(
+            "S3 cannot be reached; what is known is still shown, and changes wait",
+            metadata: error.map { ["reason": "\($0)"] })
     }
 }

@@ -20,7 +20,7 @@ extension Volume {
         } catch {
             result = .failed(error)
             report(error, intent)
-            if error.code == .unreachable { noteUnreachable() }
+            if error.code == .unreachable { noteUnreachable(error) }
         }
         update { state in
             effect(&state)
@@ -83,7 +83,7 @@ extension Volume {
     }
 
     private func report(_ error: ObjectStoreError, _ intent: Intent) {
-        guard ![.cancelled, .preconditionFailed].contains(error.code) else { return }
+        guard ![.cancelled, .preconditionFailed, .unreachable].contains(error.code) else { return }
         let level: Logger.Level = error.isTransient ? .notice : .warning
         logger.log(
             level: level, "A change could not be stored",
@@ -362,7 +362,7 @@ extension Volume {
 }
 
 /// What a write that had no answer would have left.
-struct Attempt: Sendable {
+struct Attempt: Sendable, Equatable {
     static let limit = 8
     let inode: InodeNumber
     /// Bytes.

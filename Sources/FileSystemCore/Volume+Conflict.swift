@@ -53,7 +53,8 @@ extension Volume {
         else { return false }
         return update { state in
             guard state.tree[inode]?.file?.location == location else { return false }
-            state.forgetAttempts(at: location.key)
+            // One that was begun later may be under way.
+            state.forgetAttempts(at: location.key, through: own)
             state.setKnown(place, there)
             state.found(there, of: inode)
             return true

@@ -79,7 +79,7 @@ extension Volume {
 
     /// What a failed listing means. What was listed before is still shown while S3 cannot be reached.
     private func noteFailure(_ error: ObjectStoreError, of inode: InodeNumber) -> Result<Void, Errno> {
-        if error.code == .unreachable { noteUnreachable() }
+        if error.code == .unreachable { noteUnreachable(error) }
         return update { state in
             state.lastError = error
             if error.code == .accessDenied { state.isBlind = true }

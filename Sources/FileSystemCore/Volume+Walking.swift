@@ -53,7 +53,7 @@ extension Volume {
             }
         } catch {
             // The single listings say what is wrong, and somebody has to walk anew before this is tried again.
-            if error.code == .unreachable { noteUnreachable() }
+            if error.code == .unreachable { noteUnreachable(error) }
             return update { $0.tree[unkept: top]?.directory?.walkCount = 0 }
         }
         let directories = listing.complete(isEnd: request.continuation == nil)

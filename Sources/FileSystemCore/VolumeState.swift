@@ -93,6 +93,14 @@ struct VolumeState: Sendable {
         if unanswered.removeValue(forKey: key) != nil { changedAttempts.insert(key) }
     }
 
+    /// S3 has what `own` has left, and nothing of those before it.
+    mutating func forgetAttempts(at key: ObjectKey, through own: Attempt) {
+        guard let index = unanswered[key]?.lastIndex(of: own) else { return }
+        unanswered[key]?.removeFirst(index + 1)
+        if unanswered[key]?.isEmpty == true { unanswered[key] = nil }
+        changedAttempts.insert(key)
+    }
+
     /// The newest attempt had no effect: S3 said so.
     mutating func forgetLastAttempt(at key: ObjectKey) {
         guard unanswered[key] != nil else { return }

@@ -123,6 +123,29 @@ import Testing
         #expect(second.text("a") == "two")
     }
 
+    @Test("A changed part that S3 had got is read, and changed again, over what S3 has", arguments: 0..<4)
+    func lostAnswerOfAPart(_ variant: Int) async throws {
+        let (first, gate) = (try Space(.local), Gate())
+        first.foreign("a", "0123456789")
+        first.faulty.setScript { call, _ in call.kind.isWrite ? .holdAfter(gate) : nil }
+        let file = try await first.open("a", O_WRONLY)
+        try await file.write("XX", at: 3)
+        try await file.close()
+        for _ in 0..<5000 where first.text("a") == "0123456789" { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(first.text("a") == "012XX56789")
+        // Neither by who waits for the answer, nor by the next process.
+        if variant & 1 == 0 { #expect(try await first.read("a") == "012XX56789") }
+        let second = try killed(first)
+        if variant & 2 == 0 { #expect(try await second.read("a") == "012XX56789") }
+        let again = try await second.open("a", O_WRONLY)
+        try await again.write("YY", at: 6)
+        try await again.close()
+        #expect(await second.settle().isEmpty)
+        #expect(second.keys == ["a"])
+        #expect(second.text("a") == "012XX5YY89")
+        gate.open()
+    }
+
     @Test("A journal that was rewritten says the same")
     func rewritten() async throws {
         let first = try space()

@@ -38,7 +38,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(items):
     """The files that take longest begin, so that none of them runs alone at the end."""
-    longest = ["test_lifetimes", "test_outage", "test_other_server", "test_names"]
+    longest = ["test_crash", "test_lifetimes", "test_outage", "test_other_server", "test_names"]
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 

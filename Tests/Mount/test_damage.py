@@ -252,8 +252,8 @@ def test_killed_daemon(people, bucket):
 
 @pytest.mark.within(60)
 def test_killed_while_it_writes(people, bucket):
-    """After SIGKILL every file whose close returned is on S3, whole, and no other is there in part."""
-    one = people()
+    """After SIGKILL every file whose close returned (remote) is on S3, whole, and no other is there in part."""
+    one = people(mount__durability="remote")
     mounted = one.mount()
 
     def write(progress):

@@ -337,17 +337,19 @@ def test_direct_io(here):
     os.close(descriptor)
 
 
-def test_fsync_is_on_s3(here, space, bucket):
+def test_fsync_is_on_s3(people, bucket):
     """fsync, fdatasync (remote): on S3."""
-    descriptor = os.open(here / "a", os.O_CREAT | os.O_WRONLY)
+    mounted = people(mount__durability="remote").mount()
+    path, key = mounted.path / "a", mounted.prefix + "a"
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
     os.write(descriptor, b"one")
     os.fsync(descriptor)
-    assert bucket.get(space.key(here / "a")) == b"one"
+    assert bucket.get(key) == b"one"
     os.write(descriptor, b" two")
     os.fdatasync(descriptor)
-    assert bucket.get(space.key(here / "a")) == b"one two"
+    assert bucket.get(key) == b"one two"
     os.close(descriptor)
-    assert bucket.get(space.key(here / "a")) == b"one two"
+    assert bucket.get(key) == b"one two"
 
 
 def test_fsync_of_a_directory(here):

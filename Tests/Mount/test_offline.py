@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness import places
-from harness.child import Background, eventually
+from harness.child import PATIENCE, Background
 from harness.ledger import Tree
 from harness.person import shell
 from harness.syscalls import write_all
@@ -19,16 +19,20 @@ from test_crash import agree, pending, synced
 COUNT = int(os.environ.get("COGNITOFS_OFFLINE_FILES", "1000"))
 
 
-@pytest.mark.within(150)
+@pytest.mark.within(180)
 def test_a_day_without_network(people, wire, bucket):
-    """Edits, renames, deletions and a thousand saves without a server, over a restart: they are on S3 when it is back."""
+    """Mounted without a server, over a kill too: edits, renames, deletions and a thousand saves are on S3 when it is back."""
     one = people(wire=wire, mount__durability="local", mount__freshness=5)
     for n in range(40):
         bucket.put(f"{one.account.prefix}old/{n}.txt", b"old %d " % n * 1000)
     mounted = one.mount()
-    before = Tree.read(mounted.path)
-    assert len(before.files) == 40
+    known = Tree.read(mounted.path)
+    assert len(known.files) == 40
+    mounted.unmount()
     wire.order("refuse")
+
+    mounted = mounted_within(10, one, mounted.path)
+    assert Tree.read(mounted.path) == known
     began = time.monotonic()
     os.mkdir(mounted.path / "new")
     for n in range(COUNT):
@@ -42,13 +46,17 @@ def test_a_day_without_network(people, wire, bucket):
     took = time.monotonic() - began
     assert took < 60, f"{took:.0f} s: every change waited for the network"
     view = Tree.read(mounted.path)
-    assert len(view.files) == COUNT + 30
+    wanted = {f"renamed/{n}.txt": b"new %d" % n for n in range(COUNT)}
+    for n in range(0, 40, 4):
+        wanted[f"old/moved {n}.txt"] = known.files[f"old/{n + 1}.txt"]
+        wanted[f"old/{n + 2}.txt"] = known.files[f"old/{n + 2}.txt"] + b"edited"
+        wanted[f"old/{n + 3}.txt"] = known.files[f"old/{n + 3}.txt"]
+    assert view.files == wanted and view.folders == {"old", "renamed"}
     mounted.kill()
     mounted.detach()
-    wire.order("pass")
-    again = one.mount(where=mounted.path)
-    wire.order("refuse")
-    eventually(lambda: pending(again) and pending(again) > COUNT / 2)
+
+    again = mounted_within(10, one, mounted.path)
+    assert pending(again) > COUNT
     assert Tree.read(again.path) == view
     time.sleep(3)
     mark = wire.mark()
@@ -62,6 +70,13 @@ def test_a_day_without_network(people, wire, bucket):
     assert len(requests) <= COUNT + 100, f"{len(requests)} requests for {COUNT + 30} changes"
     first = [r for r in wire.requests(mark) if r.time < back + 1]
     assert len(first) < 400, f"{len(first)} requests in the first second"
+
+
+def mounted_within(seconds, person, where):
+    began = time.monotonic()
+    mounted = person.mount(where)
+    assert time.monotonic() - began < seconds * PATIENCE
+    return mounted
 
 
 @pytest.mark.within(90)

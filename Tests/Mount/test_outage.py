@@ -102,7 +102,7 @@ def test_server_stopped_in_the_middle(people, wire, bucket, fault, seconds):
 @pytest.mark.within(90)
 def test_silent_server(people, wire, bucket):
     """What is not there fails with ENETUNREACH inside 10 s (metadata) or 30 s (data); statfs answers at once; Ctrl-C ends every wait."""
-    one = people(wire=wire, mount__freshness=30)
+    one = people(wire=wire, mount__freshness=30, mount__durability="remote")
     contents = filled(bucket, one.account)
     mounted = one.mount()
     os.listdir(mounted.path)

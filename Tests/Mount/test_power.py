@@ -63,9 +63,10 @@ def disk():
 
 
 def possible(ledger, before):
-    """The states of which one must be there: that after the last fsync, and those after the steps that followed."""
+    """The states of which one must be there: that after the last fsync, and those after the steps that followed; and the
+    file that was put last, whose close may be among what is lost."""
     states, state = [(before.hashes(), set(before.folders))], (before.hashes(), set(before.folders))
-    step = None
+    step = last = None
     for line in Path(ledger).read_text().splitlines():
         if line == "ok":
             state = applied(step, *state)
@@ -74,11 +75,12 @@ def possible(ledger, before):
             step = None
         else:
             step = json.loads(line)
+            last = step["path"] if step["do"] == "put" else last
     if step:
         new = step["do"] == "put" and step["path"] not in state[0]
         states.append(applied(step, *state))
         states += [applied(step | {"sha": EMPTY}, *state)] if new else []
-    return states, step
+    return states, last
 
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -125,15 +127,15 @@ class Cuts:
         self.wire.order("pass")
         self.again()
         for number, before in self.trees.items():
-            states, step = possible(self.ledger(number), before)
+            states, last = possible(self.ledger(number), before)
             found = Tree.read(self.mounted.path / f"writer{number}")
             # S3 may be ahead of what the cut has left of the journal: an older name of ours may be there besides.
             if not any(files.items() <= found.hashes().items() for files, _ in states):
                 raise AssertionError(self.difference(number, found, states))
             self.trees[number] = found
-            # A writer that never closed the file has published nothing: it does now.
-            if step and step["do"] == "put" and step["path"] in found.files:
-                write_all(self.mounted.path / f"writer{number}" / step["path"], found.files[step["path"]])
+            # What was fsynced, and its close is lost, is for nobody else yet: it is closed again.
+            if last in found.files:
+                write_all(self.mounted.path / f"writer{number}" / last, found.files[last])
 
     def difference(self, number, found, states):
         seen, last = found.hashes(), self.ledger(number).read_text().splitlines()[-8:]

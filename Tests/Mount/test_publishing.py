@@ -117,7 +117,9 @@ def test_forked_writer(here, space, bucket):
 
 def test_shell_redirection(here, space, bucket):
     """Several `flush` calls for one file (shell redirection): commit at the last writer's close, once."""
-    shell("{ /bin/echo one; /bin/echo two; (/bin/echo three); } > out; echo four >> out", here)
+    shell("{ /bin/echo one; /bin/echo two; (/bin/echo three); } > out", here)
+    eventually(lambda: bucket.get(space.key(here / "out")) == b"one\ntwo\nthree\n")
+    shell("echo four >> out", here)
     eventually(lambda: bucket.get(space.key(here / "out")) == b"one\ntwo\nthree\nfour\n")
     assert bucket.versions(space.key(here / "out")) == [14, 19]
 
@@ -218,6 +220,7 @@ def test_rename_is_a_copy_on_the_server(here, space, bucket, wire):
 def test_metadata_without_the_body(here, space, bucket, wire):
     """chmod, utimens: without sending the body again."""
     write_all(here / "a", random.Random(2).randbytes(1 << 20))
+    assert bucket.head(space.key(here / "a"))["ContentLength"] == 1 << 20
     mark = wire.mark()
     os.chmod(here / "a", 0o640)
     eventually(lambda: bucket.head(space.key(here / "a"))["Metadata"]["mode"] == str(0o100640))
@@ -250,8 +253,9 @@ def test_an_idle_mount_is_silent(space, wire):
 def test_uploads_carry_checksum_and_precondition(here, space, bucket, wire):
     """An upload is checked end to end; every overwrite, create and delete is conditional on the version this device saw."""
     mark = wire.mark()
-    write_all(here / "a", b"one")
-    write_all(here / "a", b"two")
+    for content in (b"one", b"two"):
+        write_all(here / "a", content)
+        assert bucket.get(space.key(here / "a")) == content
     puts = [r for r in wire.requests(mark) if r.method == "PUT" and r.key == space.key(here / "a")]
     assert len(puts) == 2
     assert puts[0].headers.get("if-none-match") == "*" and "if-match" in puts[1].headers

@@ -117,7 +117,7 @@ def test_two_machines_and_somebody_else(people, bucket):
     mounts = {"left": mount_as(left, "left"), "right": mount_as(right, "right")}
     prefix, limit = left.account.prefix, time.monotonic() + SECONDS
     work = {name: Background(edit_here, mounted.path, name, limit, name) for name, mounted in mounts.items()}
-    work["phone"] = Background(edit_there, bucket, prefix, "phone", limit, 3)
+    work["phone"] = Background(edit_there, bucket.as_it_is, prefix, "phone", limit, 3)
     told = {name: writing.result(within=SECONDS + 40) for name, writing in work.items()}
     for mounted in mounts.values():
         mounted.person.run("sync", mounted.path, within=60, check=True)

@@ -182,7 +182,7 @@ def test_config_import_of_something_else(people, text):
 @pytest.mark.within(60)
 def test_session_revoked_while_mounted(aws, people, bucket):
     """When sign-in is needed again what needs S3 fails with EKEYEXPIRED; `cognitofs login` revives the running mount."""
-    one = people(signed_in=False)
+    one = people(signed_in=False, mount__durability="remote")
     bucket.put(one.account.prefix + "old", b"old")
     aws.settings(credential_seconds=4, token_seconds=4)
     try:

@@ -45,16 +45,21 @@ class Clients:
 class Bucket:
     """One bucket as somebody else sees it who is not the mount."""
 
-    def __init__(self, clients, name):
-        self._clients, self.name = clients, name
+    def __init__(self, clients, name, waits=places.DURABILITY == "local"):
+        self._clients, self.name, self._waits = clients, name, waits
 
     @property
     def s3(self):
-        if places.DURABILITY == "local":
-            from .person import Mounted
+        if self._waits:
+            from .person import Person
 
-            Mounted.sync_all()
+            Person.sync_all()
         return self._clients("s3")
+
+    @property
+    def as_it_is(self):
+        """The same, for who does not wait for the mounts."""
+        return Bucket(self._clients, self.name, waits=False)
 
     def get(self, key):
         """The body, or None if there is no such object."""

@@ -137,7 +137,7 @@ def _read_until(descriptor, limit):
 class Background:
     """A function that runs beside the test in a process of its own.
 
-    `result()` waits for it; `interrupt()` sends it what Ctrl-C sends.
+    `result()`, once, waits for it; `interrupt()` sends it what Ctrl-C sends.
     """
 
     def __init__(self, body, *arguments):
@@ -171,6 +171,7 @@ class Background:
 
     def result(self, within=30.0):
         received = _read_until(self._reader, time.monotonic() + within * PATIENCE)
+        os.close(self._reader)
         if received is None:
             self.kill()
             raise Hung(f"a background step was not done after {within:g} s")

@@ -84,13 +84,14 @@ def expected(ledger, before):
 class Writer:
     """Works below `root` until the daemon is gone, as programs do: copies, saves, appends, moves, removes."""
 
-    def __init__(self, root, ledger, tree, seed, largest=120_000, synced=False):
-        self.root, self.tree, self.random, self.largest, self.synced = Path(root), tree, random.Random(seed), largest, synced
-        self.notes = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        self.source = Path(f"{ledger}.source")
+    def __init__(self, root, ledger, tree, seed, largest=120_000, most=14, synced=False):
+        self.root, self.tree, self.random, self.synced = Path(root), tree, random.Random(seed), synced
+        self.largest, self.most = largest, most
+        self.ledger, self.source = Path(ledger), Path(f"{ledger}.source")
+        self.ledger.write_bytes(b"")
 
     def run(self, steps=None):
-        done = 0
+        done, self.notes = 0, os.open(self.ledger, os.O_WRONLY | os.O_APPEND)
         try:
             while steps is None or done < steps:
                 self.step()
@@ -98,6 +99,8 @@ class Writer:
         except OSError as error:
             if error.errno not in GONE or steps is not None:
                 raise
+        finally:
+            os.close(self.notes)
         return done
 
     def note(self, **step):
@@ -111,7 +114,7 @@ class Writer:
     def step(self):
         pick = self.random.choice
         steps = [self.copy, self.copy, self.save, self.save, self.append, self.patch, self.remove, self.move_file, self.move_folder, self.make_folder]
-        if len(self.tree.files) > 14:
+        if len(self.tree.files) > self.most:
             steps += [self.remove] * 8
         pick(steps)()
 

@@ -28,7 +28,11 @@ def toml(sections):
 class Person:
     """Who runs the program. Everything it may write lies below `root`, and everything it starts bears its mark."""
 
+    made = []
+    """All of this run."""
+
     def __init__(self, aws, account, root, uid=0, gid=0, wire=None, **settings):
+        self.made.append(self)
         self.aws, self.account, self.uid, self.gid, self.wire = aws, account, uid, gid, wire
         self.root = root
         self.state, self.cache, self.runtime = self.root / "state", self.root / "cache", self.root / "run"
@@ -41,6 +45,14 @@ class Person:
         if aws is not None:
             self.write_conf(**settings)
         self.count = 0
+
+    @classmethod
+    def sync_all(cls):
+        """Has everything that is mounted, by whatever program, brought to S3, as far as that goes."""
+        for person in cls.made:
+            for entry in sweep.mounts_below(person.root):
+                if entry[1] == "fuse.cognitofs":
+                    person.run("sync", entry[0], "--state-dir", person.state)
 
     @property
     def privileges(self):
@@ -165,28 +177,17 @@ class People:
 class Mounted:
     """One mount and its daemon."""
 
-    made = []
-    """All of this run."""
-
     def __init__(self, person, path, process, log, prefix):
         self.person, self.path, self.process, self.log, self.prefix = person, path, process, log, prefix
-        self.made.append(self)
-
-    @classmethod
-    def sync_all(cls):
-        """Has everything that is mounted brought to S3, as far as that goes."""
-        for mounted in cls.made:
-            if sweep.is_mounted(mounted.path):
-                mounted.person.run("sync", mounted.path)
 
     def key(self, path):
         """The object key of a path on this mount."""
         return self.prefix + os.path.relpath(path, self.path)
 
     def wait_ready(self, within):
-        """Until the directory answers; a dead mount may have been there before, and answers ENOTCONN."""
+        """Until the directory answers; a dead mount may have been there before, which answers ENOTCONN until it is removed."""
         limit = time.monotonic() + within
-        while not (sweep.is_mounted(self.path) and self.answers(limit)):
+        while not ((seen := sweep.mounts_at(self.path)) and self.answers(limit) and sweep.mounts_at(self.path) == seen):
             if self.process.poll() is not None:
                 raise AssertionError(f"mount ended with {self.process.returncode}:\n{self.log.read_text(errors='replace')}")
             if time.monotonic() > limit:
