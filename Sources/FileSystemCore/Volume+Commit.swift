@@ -293,6 +293,9 @@ extension Volume {
     }
 
     private func delete(_ intent: Intent) async throws(ObjectStoreError) -> Effect {
+        // What is there by now is the file's that has the name.
+        let isTaken = (try? look { state throws(Errno) in state.isStored(at: intent.place, intent.key) }) ?? false
+        if isTaken { return Self.nothing }
         try secure(intent)
         if let precondition = try await deletePrecondition(intent) {
             do throws(ObjectStoreError) {
@@ -419,6 +422,12 @@ extension VolumeState {
         guard let node = tree[inode], let source = intent.source, node.linkTarget == nil else { return false }
         let name = source.bytes.split(separator: UInt8(ascii: "/")).last.flatMap { EntryName($0) }
         return name.map { ContentType.of($0) } != ContentType.of(node.name)
+    }
+
+    /// True when a file of the view is stored at its own name.
+    func isStored(at place: Place, _ key: ObjectKey) -> Bool {
+        guard let name = place.name, let directory = tree.inode(of: place.prefix) else { return false }
+        return tree.child(directory, name)?.file?.location?.key == key
     }
 
     /// Attributes were to go to S3 with contents that need no sending any more.

@@ -320,13 +320,17 @@ extension VolumeState {
             .sorted { $0.1.bytes.count > $1.1.bytes.count }
         for (directory, prefix) in all { overlay.moves.note(directory, from: prefix) }
         for prefix in known.prefixes {
+            // A directory that has none is there for something else, or not at all.
+            let objects = (known.directory(prefix)?.objects ?? [:]).filter {
+                !overlay.hasPending($0.value.version.key.bytes)
+            }
             // The longest fits: a directory may have moved out of another one.
-            guard let (directory, origin) = all.first(where: { prefix.bytes.starts(with: $0.1.bytes) }),
+            guard !objects.isEmpty,
+                let (directory, origin) = all.first(where: { prefix.bytes.starts(with: $0.1.bytes) }),
                 let inode = directoryNode(directory, prefix.bytes[origin.bytes.count...])
             else { continue }
             var files: [(inode: InodeNumber, key: ObjectKey)] = []
-            for (name, object) in known.directory(prefix)?.objects ?? [:] {
-                guard !overlay.hasPending(object.version.key.bytes), tree.child(inode, name) == nil else { continue }
+            for (name, object) in objects where tree.child(inode, name) == nil {
                 let attributes = Self.attributes(
                     options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
                 let file = tree.add(inode, name, .file(FileState(clean: object)), attributes, isKept: false)

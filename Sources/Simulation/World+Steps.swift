@@ -178,7 +178,9 @@ extension World {
         var slot = Slot(open: open, file: 0, mayWrite: mode != .read, isAppending: mode == .append)
         if case .success(let file) = wanted { slot.file = file }
         if !slots.values.contains(where: { $0.open.inode == open.inode }) {
-            closed[open.inode] = seen ?? contents(open.inode)
+            // Its own write may have replaced what it stands on.
+            let stored = volume.shown(open.inode)?.location.flatMap { bucket.object($0.key)?.bytes }
+            closed[open.inode] = seen ?? contents(open.inode) ?? closed[open.inode] ?? stored
         }
         slots[number] = slot
         sinceChange = sinceChange.isEmpty ? [after] : Array(sinceChange.dropLast()) + [after]

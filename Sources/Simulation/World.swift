@@ -259,6 +259,7 @@ public final class World {
         for shown in volume.shown() where shown.location?.key == key && shown.usesBase {
             ledger.release(contents(shown))
         }
+        for shown in volume.shown() where shown.location?.key == key { ledger.release(closed[shown.inode]) }
         for slot in slots.values {
             if let shown = volume.shown(slot.open.inode), shown.location?.key == key { ledger.release(contents(shown)) }
         }

@@ -46,15 +46,17 @@ final class Notices: KernelNotifier {
     func invalidateInode(_ inode: InodeNumber, data: Bool) { add("inode \(data)") }
 }
 
-/// Time that moves only when a test says so, beside the time that passes.
+/// Time that passes, and moves besides when a test says so; or, once it is stopped, only then.
 final class TestClock: Sendable {
-    private let added = Mutex(Duration.zero)
+    private let state = Mutex((added: Duration.zero, stoppedAt: Duration?.none))
     var clock: VolumeClock {
         VolumeClock(
-            monotonic: { VolumeClock.system.monotonic() + self.added.withLock { $0 } },
+            monotonic: { self.state.withLock { $0.added + ($0.stoppedAt ?? VolumeClock.system.monotonic()) } },
             wall: { VolumeClock.system.wall() }, random: { 0 })
     }
-    func advance(by duration: Duration) { added.withLock { $0 += duration } }
+    func advance(by duration: Duration) { state.withLock { $0.added += duration } }
+    /// For tests of what depends on how soon things follow each other, on however slow a machine.
+    func stop() { state.withLock { $0.stoppedAt = VolumeClock.system.monotonic() } }
 }
 
 /// A volume on a store in memory, with faults on call and staged files on a real disk.

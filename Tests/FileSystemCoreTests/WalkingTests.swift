@@ -10,6 +10,7 @@ import Testing
     @Test("Who looks into one directory after another costs a flat listing, not a listing each")
     func find() async throws {
         let space = try Space(freshness: .seconds(1000))
+        space.time.stop()
         for number in 0..<200 { for name in ["a", "b/c"] { space.foreign("d/\(number)/\(name)", "x") } }
         space.memory.forgetCalls()
         for number in try await space.list("d") {
@@ -23,6 +24,7 @@ import Testing
     @Test("Looks that are far apart list what is looked at, and nothing else")
     func person() async throws {
         let space = try Space(freshness: .seconds(1000))
+        space.time.stop()
         for number in 0..<20 { for file in 0..<20 { space.foreign("d/\(number)/sub/\(file)", "x") } }
         _ = try await space.list("d")
         space.memory.forgetCalls()
@@ -37,6 +39,7 @@ import Testing
     @Test("In a space too large for one flat listing a walk costs a few requests a directory, never ten")
     func large() async throws {
         let space = try Space(freshness: .seconds(1000))
+        space.time.stop()
         for number in 0..<60 { for file in 0..<250 { space.foreign("d/\(number)/\(file)", "x") } }
         let names = try await space.list("d")
         space.memory.forgetCalls()
@@ -47,6 +50,7 @@ import Testing
     @Test("Without a network nobody waits for a flat listing")
     func offline() async throws {
         let space = try Space(freshness: .seconds(1))
+        space.time.stop()
         for number in 0..<10 { space.foreign("d/\(number)/a", "x") }
         for number in try await space.list("d") { _ = try await space.list("d/\(number)") }
         space.fail(.unreachable) { _ in true }
