@@ -82,7 +82,7 @@ struct Base: Sendable {
 
     /// Without anything at or below it, a directory is not on S3.
     private mutating func noteGone(_ prefix: KeyPrefix) {
-        if let left = directories[prefix.bytes], left.isListed, left.isEmpty { forgetDirectory(prefix) }
+        if let left = directories[prefix.bytes], left.isListed, left.isEmpty { leaveParent(prefix) }
     }
 
     // MARK: Taken back from the journal
@@ -132,6 +132,10 @@ struct Base: Sendable {
             directories[prefix.bytes] = nil
             if left.isListed { changes.remove(RowKind.listed.name(prefix.bytes)) }
         }
+        leaveParent(prefix)
+    }
+
+    private mutating func leaveParent(_ prefix: KeyPrefix) {
         guard let (parent, name) = Self.split(prefix.bytes),
             directories[Array(parent)]?.directories.remove(name) != nil
         else { return }

@@ -126,6 +126,8 @@ public final class Volume: FileSystem {
     /// What a change leaves to be done when the lock is let go.
     private struct Outcome {
         var actions: [Committer.Action] = []
+        /// Who waited for what has ended. Found in the same step: somebody who comes to wait later waits for what comes later.
+        var answers: [(latch: Latch<Void>, result: Result<Void, Errno>)] = []
         var notices: [VolumeState.Notice] = []
         var discarded: [StagedFile] = []
         var isJournalled = false
@@ -140,8 +142,10 @@ public final class Volume: FileSystem {
         defer { state.notices = [] }
         let hasMoves = !state.overlay.moves.isEmpty && !state.overlay.moves.isQueueing
         if hasMoves { state.overlay.moves.isQueueing = true }
+        let actions = state.overlay.takeActions()
         return Outcome(
-            actions: state.overlay.takeActions(), notices: state.notices, discarded: state.tree.takeDiscarded(),
+            actions: actions, answers: actions.flatMap { state.takeAnswers($0) }, notices: state.notices,
+            discarded: state.tree.takeDiscarded(),
             isJournalled: !rows.isEmpty, hasMoves: hasMoves)
     }
 
@@ -149,6 +153,7 @@ public final class Volume: FileSystem {
         if outcome.isJournalled, !options.faults.contains(.acknowledgesEarly) { _ = flushJournal() }
         discard(outcome.discarded)
         for action in outcome.actions { perform(action) }
+        for answer in outcome.answers { answer.latch.resolve(answer.result) }
         tell(outcome.notices)
         if outcome.hasMoves { Task(executorPreference: clock.executor) { await self.queueMoves() } }
     }
@@ -250,12 +255,7 @@ public final class Volume: FileSystem {
                 guard (try? await self.clock.sleep(wait)) != nil else { return }
                 self.update { $0.overlay.tick(now: self.clock.monotonic()) }
             }
-        case .settled(let id, let error):
-            let latches = state.withLock { $0.takeLatches(id) }
-            for latch in latches { latch.resolve(error.map { .failure($0.errno) } ?? .success(())) }
-        case .stalled(let ids, let error):
-            let latches = state.withLock { state in ids.flatMap { state.takeLatches($0) } }
-            for latch in latches { latch.resolve(.failure(error.errno)) }
+        case .settled, .stalled: break
         }
     }
 

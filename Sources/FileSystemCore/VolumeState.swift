@@ -270,6 +270,18 @@ struct VolumeState: Sendable {
         return latch
     }
 
+    /// Who waited for what an action tells of, and how it ended.
+    mutating func takeAnswers(_ action: Committer.Action) -> [(latch: Latch<Void>, result: Result<Void, Errno>)] {
+        let (ids, error): ([IntentID], ObjectStoreError?)
+        switch action {
+        case .settled(let id, let failure): (ids, error) = ([id], failure)
+        case .stalled(let waiting, let failure): (ids, error) = (waiting, failure)
+        case .run, .wake: return []
+        }
+        let result: Result<Void, Errno> = error.map { .failure($0.errno) } ?? .success(())
+        return ids.flatMap { takeLatches($0) }.map { ($0, result) }
+    }
+
     /// Who waited for one intent now waits for another.
     mutating func pass(_ old: IntentID, to new: IntentID) {
         if let waiting = latches.removeValue(forKey: old) { latches[new, default: []] += waiting }
