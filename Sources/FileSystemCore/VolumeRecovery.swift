@@ -207,8 +207,8 @@ struct VolumeRecovery {
 
     /// What was at a file's name before, which was to be deleted once the new contents were stored.
     private func former(_ inode: InodeNumber) -> ObjectSummary? {
-        let deletions = intents.values.filter { $0.kind == .delete && $0.requires != nil }.sorted { $0.id < $1.id }
-        for deletion in deletions {
+        let deletions = intents.values.filter { $0.kind == .delete }.sorted { $0.id < $1.id }
+        for deletion in deletions where deletions.count(where: { $0.key == deletion.key }) == 1 {
             guard let put = deletion.requires.flatMap({ intents[$0] }), put.kind == .put, put.inode == inode,
                 let name = deletion.place.name, let object = base.object(deletion.place.prefix, name)
             else { continue }

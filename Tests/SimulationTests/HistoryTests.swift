@@ -70,4 +70,78 @@ struct HistoryTests {
             .pass(milliseconds: 60_000),
         ])
     }
+
+    @Test("What was synced and never closed is not published by somebody who reads it after a crash")
+    func readAfterCrash() {
+        expectHeld([
+            .makeDirectory(path: "d"), .open(slot: 0, path: "d/b.txt", .create),
+            .write(slot: 0, share: 61, token: 142, count: 175), .fsync(slot: 0), .kill(after: 0),
+            .read(path: "d/b.txt"), .pass(milliseconds: 60_000),
+        ])
+    }
+
+    @Test("What is written after a close is not sent with what was closed, though that is on S3 already")
+    func writtenBehindPut() {
+        let steps: [Step] = [
+            .replace(path: "d/s/a", token: 197, count: 176), .open(slot: 3, path: "d/s/a", .truncate),
+            .pass(milliseconds: 1000), .save(path: "d/s/a", token: 223, count: 143, isSynced: false),
+            .write(slot: 3, share: 108, token: 225, count: 10), .rename("d/s/a", "d/b.txt", exchange: false),
+            .pass(milliseconds: 60_000),
+        ]
+        expectHeld(steps)
+        var foreign = steps
+        foreign.insert(.foreignPut(path: "d/s/a", token: 215, count: 150), at: 3)
+        expectHeld(foreign, isShared: true)
+    }
+
+    @Test("Contents that were synced outlive a close without a sync, over a kill and a power cut")
+    func syncedThenClosed() {
+        for after in 0..<6 {
+            expectHeld([
+                .weather(.signIn, path: "a"), .save(path: "b.txt", token: 18, count: 105, isSynced: true),
+                .kill(after: after), .save(path: "b.txt", token: 25, count: 121, isSynced: false),
+                .powerCut(after: 0),
+            ])
+        }
+    }
+
+    @Test("A half changed file that changes names keeps the bytes that it stands on")
+    func exchangedBase() {
+        expectHeld([
+            .save(path: "b.txt", token: 69, count: 0, isSynced: false), .pass(milliseconds: 1000),
+            .open(slot: 0, path: "d/a", .create), .truncate(slot: 0, share: 110), .close(slot: 0),
+            .rename("b.txt", "d/a", exchange: true), .kill(after: 0), .makeDirectory(path: "d/s"), .kill(after: 0),
+        ])
+    }
+
+    @Test("A file that is back at its name is not deleted there after a kill")
+    func backAtItsName() {
+        expectHeld(
+            [
+                .makeDirectory(path: "e"), .save(path: "e/a", token: 234, count: 28, isSynced: false),
+                .foreignPut(path: "a", token: 236, count: 179), .pass(milliseconds: 3000),
+                .rename("a", "e/a", exchange: true), .rename("a", "e/a", exchange: false), .kill(after: 0),
+            ], isShared: true)
+    }
+
+    @Test("A deletion that waited for a conflict spares what has been stored at its name since")
+    func lateDeletion() {
+        expectHeld(
+            [
+                .makeDirectory(path: "e"), .makeDirectory(path: "e/s"),
+                .save(path: "e/s/b.txt", token: 151, count: 209, isSynced: false),
+                .rename("e/s/b.txt", "a", exchange: false), .foreignPut(path: "a", token: 166, count: 205),
+                .save(path: "e/s/b.txt", token: 172, count: 100, isSynced: false),
+                .rename("e/s/b.txt", "a", exchange: true),
+            ], isShared: true)
+    }
+
+    @Test("A directory stays when the last file on S3 leaves it, though a new one is open in it")
+    func lastStoredChild() {
+        expectHeld([
+            .removeDirectory(path: "d/s"), .unlink(path: "d/s/a"), .removeDirectory(path: "d/s"),
+            .open(slot: 1, path: "d/b.txt", .create), .unlink(path: "d/a"), .kill(after: 0),
+            .save(path: "d/b.txt", token: 155, count: 117, isSynced: false),
+        ])
+    }
 }
