@@ -114,7 +114,11 @@ extension Volume {
         }
         let attempt = Attempt(
             inode: inode, size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
-        let eTag = try await answered(intent, attempt) { () async throws(ObjectStoreError) in
+        // Once a file has replaced what it stands on, only the attempt tells where those bytes are.
+        let replacesBase =
+            draft.file.location?.key == intent.key && contents(draft).needsBase(0..<draft.file.size)
+        let eTag = try await answered(intent, attempt, mustBeWritten: replacesBase) {
+            () async throws(ObjectStoreError) in
             try await upload(intent.key, draft)
         }
         let object = stored(intent, eTag, size: draft.file.size)
@@ -132,10 +136,14 @@ extension Volume {
     /// Runs a write. What it would leave behind is kept from before it is sent until its effect is, so that a later run
     /// recognises it even when this process dies in between.
     private func answered(
-        _ intent: Intent, _ attempt: Attempt, _ body: () async throws(ObjectStoreError) -> ETag
+        _ intent: Intent, _ attempt: Attempt, mustBeWritten: Bool = false,
+        _ body: () async throws(ObjectStoreError) -> ETag
     ) async throws(ObjectStoreError) -> ETag {
         update { $0.remember(attempt, at: intent.key) }
         do throws(ObjectStoreError) {
+            if mustBeWritten, isJournalBehind, journal.rows.isWaiting([RowKind.attempts.name(intent.key.bytes)]) {
+                throw behind(intent)
+            }
             try secure(intent)
             return try await body()
         } catch {
