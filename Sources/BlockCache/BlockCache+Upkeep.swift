@@ -82,12 +82,13 @@ extension BlockCache {
         do throws(NotKept) {
             if isAfterBoot(generation) { try reconcile(generation) }
             for _ in 0..<3 {
-                let others = try onDisk { () throws(Errno) in try generation.others() }
+                let others = try onDisk { () throws(Errno) in try generation.superseded() }
                 if others.isEmpty { break }
                 // Whoever writes there finds out at the next write, and may leave something for another round.
                 for other in others { try? Directory.removeTree(other) }
             }
-            try onDisk { () throws(Errno) in if !(try generation.others().isEmpty) { throw Errno.directoryNotEmpty } }
+            try onDisk { () throws(Errno) in if !(try generation.superseded().isEmpty) { throw Errno.directoryNotEmpty }
+            }
             mayWrite.store(true, ordering: .relaxed)
         } catch {
             complaints.say(

@@ -89,6 +89,13 @@ final class Generation: Sendable {
         return try Directory.names(root).filter { $0.hasPrefix(Self.prefix) && $0 != name }.map { root.appending($0) }
     }
 
+    /// Those beside this one that nobody begins just now: none once another one is in use.
+    func superseded() throws(Errno) -> [FilePath] {
+        let lock = try Self.takeLock(path.removingLastComponent())
+        defer { lock.unlock() }
+        return isCurrent ? try others() : []
+    }
+
     /// Opens a version's file, nil when there is none and none is to be made.
     func openFile(_ name: VersionName, creating: Bool) throws(Errno) -> (OpenFile, isReadOnly: Bool)? {
         let path = filePath(name)

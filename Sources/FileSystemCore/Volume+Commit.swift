@@ -110,7 +110,11 @@ extension Volume {
         try await knowStored(inode)
         guard let draft = update({ $0.draft(inode, intent) }) else {
             let now = clock.monotonic()
-            return { $0.keepAttributesQueued(inode, now: now) }
+            return { state in
+                // A power cut has taken contents that were being sent: S3 may have them, and is asked at the next look.
+                if state.unanswered[intent.key] != nil { state.forgetListing(intent.place.prefix) }
+                state.keepAttributesQueued(inode, now: now)
+            }
         }
         let attempt = Attempt(
             inode: inode, size: draft.file.size, metadata: draft.attributes.metadata, eTag: nil)
