@@ -63,8 +63,11 @@ extension Volume {
     /// Returns when a power cut cannot take back what leads to a request. A disk that fails must not keep bytes from S3, so
     /// what only adds is sent even then; a journal that still names the old place of the bytes must not outlive them.
     private func secure(_ intent: Intent) throws(ObjectStoreError) {
+        let onlyAdds = [.put, .copy, .marker].contains(intent.kind)
+        // Whoever waits for S3 is promised nothing before, and what is there a listing tells.
+        if onlyAdds, options.durability == .remote { return }
         do throws(Errno) { try syncRows() } catch {
-            guard [.put, .copy, .marker].contains(intent.kind) else { throw behind(intent) }
+            if !onlyAdds { throw behind(intent) }
         }
     }
 
