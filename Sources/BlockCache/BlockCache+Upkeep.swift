@@ -132,14 +132,6 @@ extension BlockCache {
         }
         // Closed here, outside of the locks.
         _ = consume dropped
-        // What was under way (a flush, another process's write) may leave a file in a directory that was just emptied.
-        for _ in 0..<20 {
-            do throws(Errno) {
-                return try Directory.removeTree(directory)
-            } catch .directoryNotEmpty {
-                usleep(10_000)
-            }
-        }
-        throw .directoryNotEmpty
+        try Directory.removeTree(directory)
     }
 }

@@ -38,15 +38,27 @@ public enum Directory {
         _ = try retrying { symlink(target, path.string) }
     }
 
-    /// Removes a directory with all that is in it; one that is not there is a success. Follows no links.
+    /// Removes a directory with all that is in it; one that is not there is a success. Follows no links. What others make
+    /// there meanwhile goes too, unless they do not stop: `.directoryNotEmpty`.
     public static func removeTree(_ path: FilePath) throws(Errno) {
+        for _ in 0..<20 {
+            do throws(Errno) {
+                return try removeTreeOnce(path)
+            } catch .directoryNotEmpty {
+                usleep(10_000)
+            }
+        }
+        throw .directoryNotEmpty
+    }
+
+    private static func removeTreeOnce(_ path: FilePath) throws(Errno) {
         guard let names = try namesIfPresent(path) else { return }
         for name in names {
             let child = path.appending(name)
             do throws(Errno) {
                 try remove(child)
             } catch .isDirectory {
-                try removeTree(child)
+                try removeTreeOnce(child)
             }
         }
         try removeEmpty(path)
