@@ -35,7 +35,9 @@ extension Volume {
 
     /// What is there is what an earlier write of ours left, whose answer was lost: not a conflict, but what is replaced next.
     private func isOwnEcho(_ intent: Intent, _ theirs: ObjectSummary) async throws(ObjectStoreError) -> Bool {
-        guard let (there, own) = try await ownWrite(at: intent.key), there == theirs else { return false }
+        guard let (there, own) = try await ownWrite(at: intent.key), there.version == theirs.version else {
+            return false
+        }
         update { state in
             state.forgetAttempts(at: intent.key)
             state.setKnown(intent.place, theirs)
@@ -304,9 +306,7 @@ extension VolumeState {
 
     /// The next look at one directory asks S3.
     mutating func forgetListing(_ prefix: KeyPrefix) {
-        for inode in tree.nodes.keys where tree[inode]?.directory != nil && tree.keyPrefix(inode) == prefix {
-            forgetListing(inode)
-        }
+        if let inode = tree.inode(of: prefix) { forgetListing(inode) }
     }
 
     private mutating func forgetListing(_ inode: InodeNumber) {

@@ -156,7 +156,7 @@ struct VolumeRecovery {
                 let isBoth = row?.synced?.generation == wanted.generation
                 return Staged(file: file, closed: newest, synced: isBoth ? newest : before)
             }
-            if wanted.isClosed { return Staged(file: file, closed: newest) }
+            if wanted.isClosed { return Staged(file: file, closed: newest, synced: newest) }
             return Staged(file: file, closed: before, synced: newest)
         } catch {
             guard error == .ioError || error == .noSuchFileOrDirectory else { throw error }
@@ -169,11 +169,12 @@ struct VolumeRecovery {
     /// Puts everything into a new state.
     consuming func restore(to state: inout VolumeState, _ staged: [InodeNumber: Staged], now: Duration) {
         base.dropEmpty()
+        let former = former()
         var given = Set<InodeNumber>()
         for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
-            restore(inode, row, staged[inode], &given, &state)
+            restore(inode, row, staged[inode], former[inode], &given, &state)
         }
-        state.restore(Array(intents.values), of: Set(nodes.keys))
+        state.restore(Array(intents.values), of: unreadable == 0 ? Set(nodes.keys) : nil)
         for (key, list) in attempts { state.restore(list, at: key) }
         state.restore(origins, base)
         state.adopt(base)
@@ -185,16 +186,16 @@ struct VolumeRecovery {
 
     /// Puts a node into the tree, its directories first.
     private func restore(
-        _ inode: InodeNumber, _ row: NodeRow, _ staged: Staged?, _ given: inout Set<InodeNumber>,
-        _ state: inout VolumeState
+        _ inode: InodeNumber, _ row: NodeRow, _ staged: Staged?, _ former: ObjectSummary?,
+        _ given: inout Set<InodeNumber>, _ state: inout VolumeState
     ) {
         guard given.insert(inode).inserted else { return }
         if row.parent != .root, let parent = nodes[row.parent] {
-            restore(row.parent, parent, nil, &given, &state)
+            restore(row.parent, parent, nil, nil, &given, &state)
         }
         // A directory that the journal should have and has not: what was in it is shown at the top rather than lost.
         let parent = state.tree[unkept: row.parent]?.isDirectory == true ? row.parent : InodeNumber.root
-        guard let kind = kind(inode, row, staged) else { return }
+        guard let kind = kind(row, staged, former) else { return }
         var node = Node(inode: inode, parent: parent, name: row.name, kind: kind, attributes: row.attributes)
         if let taken = state.tree.child(parent, node.name), taken.inode != inode {
             node.name = node.name.inserting(" (recovered \(inode.value))")
@@ -205,20 +206,23 @@ struct VolumeRecovery {
         if NodeRow(node).bytes != row.bytes { state.tree.touch(inode) }
     }
 
-    /// What was at a file's name before, which was to be deleted once the new contents were stored.
-    private func former(_ inode: InodeNumber) -> ObjectSummary? {
+    /// What was at files' names before, which was to be deleted once the new contents were stored.
+    private func former() -> [InodeNumber: ObjectSummary] {
         let deletions = intents.values.filter { $0.kind == .delete }.sorted { $0.id < $1.id }
-        for deletion in deletions where deletions.count(where: { $0.key == deletion.key }) == 1 {
-            guard let put = deletion.requires.flatMap({ intents[$0] }), put.kind == .put, put.inode == inode,
-                let name = deletion.place.name, let object = base.object(deletion.place.prefix, name)
+        let counts = Dictionary(deletions.map { ($0.key, 1) }, uniquingKeysWith: +)
+        var former: [InodeNumber: ObjectSummary] = [:]
+        for deletion in deletions where counts[deletion.key] == 1 {
+            guard let put = deletion.requires.flatMap({ intents[$0] }), put.kind == .put, let inode = put.inode,
+                former[inode] == nil, let name = deletion.place.name,
+                let object = base.object(deletion.place.prefix, name)
             else { continue }
-            return object
+            former[inode] = object
         }
-        return nil
+        return former
     }
 
     /// Nil for a file of which nothing is left: it was new, and what was staged of it did not survive.
-    private func kind(_ inode: InodeNumber, _ row: NodeRow, _ staged: Staged?) -> Node.Kind? {
+    private func kind(_ row: NodeRow, _ staged: Staged?, _ former: ObjectSummary?) -> Node.Kind? {
         guard let kept = row.file else { return .directory(DirectoryState()) }
         var file = FileState(size: kept.baseSize)
         file.baseSize = kept.baseSize
@@ -234,7 +238,7 @@ struct VolumeRecovery {
             file.synced = kept.synced.flatMap(SettledContents.init(unstaged:))
             if file.closed == nil, file.synced == nil, kept.location == nil {
                 // Its name was another's before: better what that held than nothing, wherever the name has got to.
-                return former(inode).map { .file(FileState(clean: $0)) }
+                return former.map { .file(FileState(clean: $0)) }
             }
         }
         if let newest = [file.synced, file.closed].compactMap({ $0 }).max(by: { $0.generation < $1.generation }) {
@@ -291,13 +295,15 @@ extension VolumeState {
         return true
     }
 
-    /// `kept`: the nodes that the journal speaks of.
-    mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>) {
+    /// `kept`: the nodes that the journal speaks of; nil when some of it could not be read.
+    mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>?) {
         // What was removed while it was open, or replaced while it was sent, is not stored any more; what was to be deleted
         // after that is.
         let removed = Set(
-            intents.filter { intent in intent.kind != .delete && intent.inode.map { !kept.contains($0) } ?? false }.map(
-                \.id))
+            intents.filter { intent in
+                guard let kept, let inode = intent.inode, intent.kind != .delete else { return false }
+                return !kept.contains(inode)
+            }.map(\.id))
         for intent in intents where removed.contains(intent.id) { overlay.forget(intent) }
         let intents = intents.filter { !removed.contains($0.id) }
         // What was to be stored of a node that is gone is nothing any more; what was to be deleted after it then stays.

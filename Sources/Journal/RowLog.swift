@@ -29,7 +29,8 @@ public final class RowLog: Sendable {
         var sizeWhenRewritten: Int64
         /// fdatasync failed, so the kernel may have dropped what it had taken: only a rewritten log is to be trusted.
         var isSuspect = false
-        /// Another process has written it, and may have ended after a sync that failed.
+        /// Another process has written it, and may have ended after a sync that failed. Not heeded any more once the disk has
+        /// no room for rewriting it.
         var isInherited = false
         /// Up to here the disk keeps room for this log.
         var reservedEnd: Int64 = 0
@@ -330,6 +331,9 @@ public final class RowLog: Sendable {
             try? disk.remove(temporary)
             // Not again before it has grown once more.
             writer.sizeWhenRewritten = writer.end
+            // On a full disk nothing would ever make room if no deletion could be synced. What the other process wrote is
+            // in the kernel as far as is known, and an fdatasync of this one has to do.
+            if [.noSpace, .diskQuotaExceeded].contains(error) { writer.isInherited = false }
             logger.warning(
                 "The journal could not be rewritten; it grows on", metadata: ["path": "\(path)", "error": "\(error)"])
         }

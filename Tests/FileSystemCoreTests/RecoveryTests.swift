@@ -215,6 +215,23 @@ import Testing
         #expect(await second.settle().isEmpty)
         #expect(second.text("a") == "one")
     }
+
+    @Test("Where the row of a file cannot be read, nothing is deleted that was to go once the file was stored")
+    func unreadableRow() async throws {
+        let first = try Space(.local, quietTime: .seconds(1000))
+        first.foreign("old", "before")
+        try await first.rename("old", "new")
+        try await first.write("new", "after")
+        let inode = try await first.stat("new").inode
+        var damage = RowBatch()
+        damage.remove(RowKind.node.name(inode.value))
+        damage.set(RowKind.node.name(inode.value), [0xFF])
+        first.volume.journal.rows.enqueue(damage)
+        try first.volume.journal.rows.flush()
+        let second = try Space(.local, after: first)
+        #expect(await second.settle().isEmpty)
+        #expect(second.text("old") == "before")
+    }
 }
 
 @Suite struct EmptyDirectoryTests {

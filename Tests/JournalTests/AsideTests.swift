@@ -36,19 +36,6 @@ struct AsideTests {
         }
     }
 
-    private func bytes(_ path: FilePath) throws -> [UInt8] {
-        let file = try OpenFile(path, O_RDONLY)
-        var bytes = [UInt8](repeating: 0, count: Int(try file.status().size))
-        _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-        return bytes
-    }
-
-    private func replace(_ path: FilePath, _ bytes: [UInt8]) throws {
-        let file = try OpenFile(path, O_RDWR)
-        try file.truncate(to: 0)
-        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
-    }
-
     @Test(
         "Whole records behind a damaged one are kept aside with the log's head, wherever it was damaged",
         arguments: 0..<9)

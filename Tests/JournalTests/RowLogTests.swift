@@ -143,6 +143,29 @@ import Testing
         #expect(again.rows == [[1]: [1], [2]: [2]])
     }
 
+    @Test("A log that another process wrote is rewritten before a sync, and synced as it is where the disk is full")
+    func inherited() throws {
+        for isFull in [false, true] {
+            let disk = SimulatedDisk(seed: 1)
+            func open(_ disk: SimulatedDisk) throws -> SpaceJournal {
+                try SpaceJournal(directory: "/j", key: nil, logger: quiet, disk: disk) { _, _ in }
+            }
+            do {
+                let first = try open(disk)
+                first.rows.enqueue(batch([([1], [1])]))
+                try first.rows.sync()
+            }
+            let journal = try open(disk.crash(power: false))
+            #expect(journal.rows.needsRewriting)
+            #expect(throws: Errno.ioError) { try journal.rows.sync() }
+            if isFull { disk.failNext(.write, with: .noSpace) }
+            let rows = batch([([1], [1])])
+            journal.rows.enqueueRewrite { rows }
+            try journal.rows.sync()
+            #expect(!journal.rows.needsRewriting)
+        }
+    }
+
     @Test("A staged log that was put aside is never removed as a leftover")
     func putAside() throws {
         let directory = try TemporaryDirectory()
@@ -199,18 +222,5 @@ import Testing
                 #expect(try store.recover(file.name, upTo: point).file.all() == first)
             }
         }
-    }
-
-    private func bytes(_ path: FilePath) throws -> [UInt8] {
-        let file = try OpenFile(path, O_RDONLY)
-        var bytes = [UInt8](repeating: 0, count: Int(try file.status().size))
-        _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-        return bytes
-    }
-
-    private func replace(_ path: FilePath, _ bytes: [UInt8]) throws {
-        let file = try OpenFile(path, O_RDWR)
-        try file.truncate(to: 0)
-        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
     }
 }

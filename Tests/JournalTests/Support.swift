@@ -14,6 +14,19 @@ func makeStore(_ directory: TemporaryDirectory, key: SealingKey?) throws -> Stag
     try StagedFile.Store(directory: directory.path, key: key, logger: quiet)
 }
 
+func bytes(_ path: FilePath) throws -> [UInt8] {
+    let file = try OpenFile(path, O_RDONLY)
+    var bytes = [UInt8](repeating: 0, count: Int(try file.status().size))
+    _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+    return bytes
+}
+
+func replace(_ path: FilePath, _ bytes: [UInt8]) throws {
+    let file = try OpenFile(path, O_RDWR)
+    try file.truncate(to: 0)
+    try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+}
+
 extension StagedFile.Store {
     /// As after a restart.
     func recover(_ path: FilePath) throws(Errno) -> StagedFile { try recover(path.lastComponent?.string ?? "").file }
