@@ -9,7 +9,8 @@ import SystemPackage
 /// The head, 128 bytes:
 ///
 ///     0   8  "cgfslog1" for a staged file, "cgfsrow1" for rows
-///     8  32  salt, random: the key of this log's records is derived from it
+///     8  32  salt: the key of this log's records is derived from it. How often the log was rewritten (4 bytes, big-endian),
+///            and 28 random bytes
 ///     40  8  size of the base version in bytes, little-endian
 ///     48  8  1 when records are sealed, 0 when only checked, little-endian
 ///     56 28  seal of the bytes before it; zeros to the end
@@ -45,15 +46,21 @@ final class Log: Sendable {
         blockGuard = BlockGuard(key: key, purpose: form.purpose + salt)
     }
 
-    /// Tells this log from any other, also from its own compactions.
+    /// Tells this log from any other, also from its own compactions, which have a higher `rewriteCount`.
     var identifier: UInt64 { salt.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 
-    /// Makes an empty log. The name is not durable before its directory is synced.
+    /// How often a log was rewritten before it had this identifier.
+    static func rewriteCount(_ identifier: UInt64) -> UInt32 { UInt32(identifier >> 32) }
+
+    /// Makes an empty log, in place of `former` if there is one. The name is not durable before its directory is synced.
     static func create(
-        _ path: FilePath, _ form: Form, baseSize: Int64 = 0, _ key: SealingKey?, on disk: any DiskAccess
+        _ path: FilePath, _ form: Form, baseSize: Int64 = 0, replacing former: Log? = nil, _ key: SealingKey?,
+        on disk: any DiskAccess
     ) throws(Errno) -> Log {
         let file = try disk.open(path, O_RDWR | O_CREAT | O_EXCL)
-        let log = Log(file, form, salt: SecureRandom.bytes(32), baseSize: baseSize, key)
+        let count = former.map { rewriteCount($0.identifier) &+ 1 } ?? 0
+        let salt = withUnsafeBytes(of: count.bigEndian) { Array($0) } + SecureRandom.bytes(28)
+        let log = Log(file, form, salt: salt, baseSize: baseSize, key)
         do throws(Errno) {
             try log.writeHead(isSealed: key != nil)
         } catch {

@@ -17,7 +17,13 @@ public final class RowLog: Sendable {
     private enum Item: Sendable {
         case batch(RowBatch)
         /// All rows as they are at this place of the queue.
-        case rewrite(@Sendable () -> RowBatch)
+        case rewrite(Int, @Sendable () -> RowBatch)
+    }
+
+    private struct Waiting {
+        var items: [Item] = []
+        /// How many rewrites were asked for, and the last of them that was done.
+        var (asked, rewritten) = (0, 0)
     }
 
     private struct Writer {
@@ -56,7 +62,7 @@ public final class RowLog: Sendable {
     /// Where what was cut off is kept, if there were whole records in it.
     let cutAside: FilePath?
     /// What waits to be written, in order; held for a moment only. Taken inside `writer`.
-    private let queue = Mutex<[Item]>([])
+    private let queue = Mutex(Waiting())
     /// Puts writers in order; held while sealing and writing.
     private let writer: Mutex<Writer>
     /// One fdatasync at a time, and what the last one was for. Order: `syncing`, `writer`, `queue`.
@@ -110,6 +116,8 @@ public final class RowLog: Sendable {
         cutAside = aside
         var first = Writer(log: log, end: reader.end, sequence: reader.sequence, sizeWhenRewritten: reader.end / 2)
         first.isInherited = reader.end > Int64(Log.headByteCount)
+        // What is written from here on must not be taken for what stood there: a power cut could bring that back.
+        if isCut { do throws(Errno) { try log.file.syncData() } catch { first.isSuspect = true } }
         Self.keepRoom(&first)
         writer = Mutex(first)
     }
@@ -190,13 +198,20 @@ public final class RowLog: Sendable {
 
     /// Puts a batch behind all that was enqueued before. Nothing is durable before `flush`.
     public func enqueue(_ batch: RowBatch) {
-        if !batch.isEmpty { queue.withLock { $0.append(.batch(batch)) } }
+        if !batch.isEmpty { queue.withLock { $0.items.append(.batch(batch)) } }
     }
 
     /// Has the next `flush` write a new log with `rows`: all rows as they are at this place among the batches.
     public func enqueueRewrite(_ rows: @escaping @Sendable () -> RowBatch) {
-        queue.withLock { $0.append(.rewrite(rows)) }
+        queue.withLock { queue in
+            queue.asked += 1
+            queue.items.append(.rewrite(queue.asked, rows))
+        }
     }
+
+    /// False when the last rewrite that was asked for has not been done, or has failed: rows that it leaves out may stand
+    /// in the log still. May be called under a lock, as `enqueue`.
+    public var isRewritten: Bool { queue.withLock { $0.asked == $0.rewritten } }
 
     /// Returns when everything enqueued before is with the kernel: it survives this process, but not a power cut. What
     /// could not be written stays in the queue for the next call.
@@ -235,7 +250,7 @@ public final class RowLog: Sendable {
     /// True when what was enqueued about one of these rows has not been written yet.
     public func isWaiting(_ names: Set<[UInt8]>) -> Bool {
         queue.withLock { queue in
-            queue.contains { item in
+            queue.items.contains { item in
                 guard case .batch(let batch) = item else { return false }
                 var isThere = false
                 _ = RowBatch.read(batch.writer.bytes[...]) { name, _ in
@@ -248,17 +263,18 @@ public final class RowLog: Sendable {
 
     private func flush(_ writer: inout Writer) throws(Errno) {
         let items = queue.withLock { queue in
-            defer { queue = [] }
-            return queue
+            defer { queue.items = [] }
+            return queue.items
         }
         for (index, item) in items.enumerated() {
             do throws(Errno) {
                 switch item {
                 case .batch(let batch): try append(batch, &writer)
-                case .rewrite(let rows): rewrite(rows(), &writer)
+                case .rewrite(let number, let rows):
+                    if rewrite(rows(), &writer) { queue.withLock { $0.rewritten = number } }
                 }
             } catch {
-                queue.withLock { $0.insert(contentsOf: items[index...], at: 0) }
+                queue.withLock { $0.items.insert(contentsOf: items[index...], at: 0) }
                 throw error
             }
         }
@@ -310,8 +326,8 @@ public final class RowLog: Sendable {
     }
 
     /// Writes a new log, which takes the old one's name once it is on the disk. Where that fails the old one goes on:
-    /// it says the same.
-    private func rewrite(_ rows: RowBatch, _ writer: inout Writer) {
+    /// it says the same. True when the new one has the name.
+    private func rewrite(_ rows: RowBatch, _ writer: inout Writer) -> Bool {
         let temporary = path.removingLastComponent().appending((path.lastComponent?.string ?? "") + ".new")
         do throws(Errno) {
             try disk.remove(temporary)
@@ -327,6 +343,7 @@ public final class RowLog: Sendable {
             writer.isSuspect = true
             try disk.syncDirectory(path.removingLastComponent())
             writer.isSuspect = false
+            return true
         } catch {
             try? disk.remove(temporary)
             // Not again before it has grown once more.
@@ -336,6 +353,7 @@ public final class RowLog: Sendable {
             if [.noSpace, .diskQuotaExceeded].contains(error) { writer.isInherited = false }
             logger.warning(
                 "The journal could not be rewritten; it grows on", metadata: ["path": "\(path)", "error": "\(error)"])
+            return false
         }
     }
 }

@@ -1,4 +1,5 @@
 import Disk
+import Glibc
 import Logging
 import Synchronization
 import SystemPackage
@@ -30,13 +31,50 @@ extension StagedFile {
     /// The new log is on the disk before it gets the name, so that a crash finds one of the two, whole. Snapshots keep
     /// the old one open. Readers are not held up: they see the old log until the new one is published.
     func compact(_ writer: inout LogWriter) throws(Errno) {
-        let old = contents.withLock { $0 }
+        try replaceLog(&writer) { (old, path) throws(Errno) in
+            var copy = try LogCopy(of: old, to: path, store)
+            try copy.run()
+            return (copy.contents, copy.end, copy.sequence)
+        }
+        writer.compactionThreshold = max(Self.smallestCompaction, writer.end)
+    }
+
+    /// Writes the log once more after a sync that failed, when only a new file is to be trusted. While somebody has noted a
+    /// point of it, all of it is copied as it is, with its salt and its numbers, so that the point still means what it did.
+    func renew(_ writer: inout LogWriter) throws(Errno) {
+        guard writer.heldPoint != nil else { return try compact(&writer) }
+        let (end, sequence) = (writer.end, writer.sequence)
+        try replaceLog(&writer) { (old, path) throws(Errno) in
+            let file = try store.disk.open(path, O_RDWR | O_CREAT | O_EXCL)
+            try store.pool.withBuffer { (buffer) throws(Errno) in
+                var position: Int64 = 0
+                while position < end {
+                    let wanted = UnsafeMutableRawBufferPointer(
+                        rebasing: buffer[..<Int(min(Int64(buffer.count), end - position))])
+                    let count = try old.log.file.read(at: position, into: wanted)
+                    if count == 0 { throw .ioError }
+                    try file.write(UnsafeRawBufferPointer(rebasing: wanted[..<count]), at: position)
+                    position += Int64(count)
+                }
+            }
+            // What the disk has dropped does not open.
+            let copy = try StagedFile.Store.replay(Log.open(path, .stagedFile, store.key, on: store.disk), store.pool)
+            guard copy.end == end, copy.sequence == sequence else { throw .ioError }
+            return copy
+        }
+    }
+
+    /// Gives the log's name to a new one that `make` writes, once that is on the disk.
+    private func replaceLog(
+        _ writer: inout LogWriter,
+        _ make: (_ old: Contents, FilePath) throws(Errno) -> (contents: Contents, end: Int64, sequence: UInt64)
+    ) throws(Errno) {
         let temporary = path.removingLastComponent().appending(Store.temporaryName(of: path))
         try store.disk.remove(temporary)
-        var copy = try LogCopy(of: old, to: temporary, store)
+        let made: (contents: Contents, end: Int64, sequence: UInt64)
         do throws(Errno) {
-            try copy.run()
-            try copy.contents.log.file.syncData()
+            made = try make(contents.withLock { $0 }, temporary)
+            try made.contents.log.file.syncData()
             if writer.isDiscarded {
                 try store.disk.remove(temporary)
             } else {
@@ -48,13 +86,12 @@ extension StagedFile {
         }
         // Until the directory is synced a crash may still find the old log, which has the same bytes.
         writer.isNameDurable = writer.isDiscarded
-        writer.end = copy.end
-        writer.sequence = copy.sequence
+        writer.end = made.end
+        writer.sequence = made.sequence
         writer.hasSyncFailed = false
-        writer.compactionThreshold = max(Self.smallestCompaction, copy.end)
         contents.withLock { contents in
             let generation = contents.generation
-            contents = copy.contents
+            contents = made.contents
             contents.generation = generation
         }
     }
@@ -72,7 +109,8 @@ private struct LogCopy: ~Copyable {
         self.old = old
         self.store = store
         contents = Contents(
-            try Log.create(path, .stagedFile, baseSize: old.log.baseSize, store.key, on: store.disk))
+            try Log.create(
+                path, .stagedFile, baseSize: old.log.baseSize, replacing: old.log, store.key, on: store.disk))
     }
 
     mutating func run() throws(Errno) {

@@ -7,7 +7,8 @@ extension StagedFile.Store {
     /// record: what a crash tore there had not been synced.
     ///
     /// `point`: where to stop; what was written after it goes too. A log that was compacted since the point was noted is
-    /// read to its end, which is the same contents. `mark`: an earlier point, whose contents are given besides; nil when
+    /// read to its end, which is the same contents; one that a power cut has brought back in place of the point's does not reach
+    /// there. `mark`: an earlier point, whose contents are given besides; nil when
     /// they can't be told from the rest any more. `.ioError` when it is no log that this store's key sealed, or ends
     /// before the point; the file is left alone then.
     public func recover(
@@ -16,6 +17,11 @@ extension StagedFile.Store {
         let path = directory.appending(name)
         let log = try Log.open(path, .stagedFile, key, on: disk)
         let fileSize = try log.file.status().size
+        if let point, point.log != log.identifier,
+            Log.rewriteCount(point.log) >= Log.rewriteCount(log.identifier)
+        {
+            throw .ioError
+        }
         let limit = point.flatMap { $0.log == log.identifier ? $0.sequence : nil }
         let marked = mark.flatMap { $0.log == log.identifier ? $0.sequence : nil }
         var replay = LogReplay(log, limit: limit, mark: marked)
@@ -31,10 +37,21 @@ extension StagedFile.Store {
             try log.file.truncate(to: replay.end)
         }
         var writer = LogWriter()
+        // What is written from here on must not be taken for what stood there: a power cut could bring that back.
+        if dropped > 0 { do throws(Errno) { try log.file.syncData() } catch { writer.hasSyncFailed = true } }
         writer.end = replay.end
         writer.sequence = replay.sequence
         let file = StagedFile(path, self, replay.contents, writer, droppedByteCount: dropped)
         return (file, replay.marked.map { StagedFile.Snapshot(contents: $0, store: self) })
+    }
+
+    /// What stands whole in a log, and where that ends.
+    static func replay(
+        _ log: Log, _ pool: ScratchPool
+    ) throws(Errno) -> (contents: Contents, end: Int64, sequence: UInt64) {
+        var replay = LogReplay(log, limit: nil, mark: nil)
+        try pool.withBuffer { (buffer) throws(Errno) in try replay.run(buffer) }
+        return (replay.contents, replay.end, replay.sequence)
     }
 }
 

@@ -66,7 +66,7 @@ public final class StagedFile: Sendable {
 
     /// A place in a log: what stood before it is what the file held at one moment.
     public struct Point: Hashable, Sendable {
-        /// Which log; another one after a compaction.
+        /// Which log; another one, with a higher number, after a compaction.
         public var log: UInt64
         /// The number of the first record after the point.
         public var sequence: UInt64
@@ -155,7 +155,7 @@ public final class StagedFile: Sendable {
     private func syncAlone() throws(Errno) {
         let (log, isNameDurable) = try locked { (writer) throws(Errno) in
             try flushTail(&writer)
-            if writer.hasSyncFailed { try compact(&writer) }
+            if writer.hasSyncFailed { try renew(&writer) }
             return (contents.withLock { $0.log }, writer.isNameDurable)
         }
         do throws(Errno) {

@@ -38,11 +38,12 @@ extension StagedFile {
         }
 
         /// Removes the logs that an earlier process left, but for those named in `kept` and those put aside.
-        public func removeLeftovers(except kept: Set<String>) throws(Errno) {
-            for name in try disk.names(directory) where !kept.contains(name) && !Self.isAside(name) {
-                try disk.remove(directory.appending(name))
-            }
+        public func leftovers(except kept: Set<String>) throws(Errno) -> [String] {
+            try disk.names(directory).filter { !kept.contains($0) && !Self.isAside($0) }
         }
+
+        /// Removes logs by name, best effort: what stays is left over at the next start too.
+        public func remove(_ names: [String]) { for name in names { try? disk.remove(directory.appending(name)) } }
 
         /// Moves the logs that nothing speaks of any more to `directory`, instead of removing them: what spoke of them may have
         /// been lost. Best effort.

@@ -172,7 +172,7 @@ import Testing
         let store = try makeStore(directory, key: nil)
         let (damaged, left) = (try store.create(baseSize: 0), try store.create(baseSize: 0))
         store.putAside(damaged.name)
-        try store.removeLeftovers(except: [])
+        store.remove(try store.leftovers(except: []))
         #expect(try Directory.names(directory.path) == [damaged.name + ".damaged"])
         #expect(left.name != damaged.name)
     }
@@ -221,6 +221,31 @@ import Testing
                 }
                 #expect(try store.recover(file.name, upTo: point).file.all() == first)
             }
+        }
+    }
+
+    @Test("A log that is written anew after a failed sync still comes back to the point that was noted")
+    func pointAfterFailedSync() throws {
+        for isSealed in [false, true] {
+            var random = Seeded(41)
+            let disk = SimulatedDisk(seed: 1)
+            let key = isSealed ? SealingKey([UInt8](repeating: 7, count: 32)) : nil
+            func open(_ disk: SimulatedDisk) throws -> SpaceJournal {
+                try SpaceJournal(directory: "/j", key: key, logger: quiet, disk: disk) { _, _ in }
+            }
+            let file = try open(disk).staging.create(baseSize: 0)
+            let first = random.bytes(200_000)
+            try file.write(first, at: 0)
+            let point = try file.settle(mayCompact: true).point
+            try file.write(random.bytes(90_000), at: 70_000)
+            disk.failNext(.syncData, with: .ioError)
+            #expect(throws: Errno.ioError) { try file.sync() }
+            try file.sync()
+            let all = try file.all()
+            let again = try open(disk.crash(power: true)).staging
+            let (whole, marked) = try again.recover(file.name, marking: point)
+            #expect(try whole.all() == all)
+            #expect(try marked?.all() == first)
         }
     }
 }
