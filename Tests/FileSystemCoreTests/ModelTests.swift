@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import ObjectStore
 import Synchronization
@@ -185,16 +186,28 @@ private final class History {
 
     private func changeElsewhere() async {
         let path = anyPath()
-        if Bool.random(using: &random), let old = space.text(path) {
-            space.memory.foreignDelete(Space.key(path))
-            replaced(old)
-            log.append("deleted elsewhere \(path)")
-        } else {
-            let text = text()
-            replaced(space.text(path))
-            space.foreign(path, text)
-            precious[text] = text
-            log.append("changed elsewhere \(path) \(text.prefix(3))")
+        let isDeletion = Bool.random(using: &random)
+        let new = text()
+        // The queue may store something there at the same moment: only what was seen is replaced.
+        while true {
+            let old = space.stored(path)
+            let precondition: Precondition = old.map { .matches($0.eTag) } ?? .absent
+            let isDeletion = isDeletion && old != nil
+            do {
+                if isDeletion {
+                    try await space.memory.delete(Space.key(path), precondition, .metadata)
+                } else {
+                    _ = try await space.memory.put(
+                        Space.key(path), ByteSlice(Array(new.utf8)), ObjectAttributes(contentType: "text/plain"),
+                        precondition, .metadata)
+                    precious[new] = new
+                }
+            } catch {
+                continue
+            }
+            replaced(old.map { String(decoding: $0.bytes, as: UTF8.self) })
+            log.append(isDeletion ? "deleted elsewhere \(path)" : "changed elsewhere \(path) \(new.prefix(3))")
+            return
         }
     }
 

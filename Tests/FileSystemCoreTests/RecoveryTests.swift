@@ -72,6 +72,7 @@ import Testing
         #expect(try await second.read("a") == (isSynced ? "Wlosed" : "closed"))
         await second.settle()
         #expect(second.text("a") == "closed")
+        first.heal()
         await first.settle()
         #expect(first.text("a") == "closed")
         try await file.close()
@@ -235,6 +236,24 @@ import Testing
 }
 
 @Suite struct EmptyDirectoryTests {
+    @Test("A file that has changed names with a directory is there after a kill")
+    func exchanged() async throws {
+        let first = try Space(.local, quietTime: .milliseconds(10))
+        first.foreign("d/s/a", "other")
+        try await first.write("d/b.txt", "text")
+        try await first.mkdir("e")
+        try await first.write("e/f", "")
+        await first.settle()
+        try await first.rename("e/f", "d/b.txt", .exchange)
+        try await first.unlink("d/b.txt")
+        try await first.write("e/f", "new")
+        try await first.rename("d", "e/f", .exchange)
+        await first.settle()
+        #expect(first.keys == ["d", "e/f/s/a"])
+        let second = try Space(.local, after: first)
+        #expect(try await second.list("") == ["d", "e"])
+    }
+
     @Test("A directory that was moved and then lost its last file is there after a kill", arguments: 0..<16)
     func moved(_ variant: Int) async throws {
         let first = try Space(.local, quietTime: .milliseconds(variant & 1 == 0 ? 0 : 100_000))

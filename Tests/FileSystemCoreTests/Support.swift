@@ -82,6 +82,8 @@ final class Space: Sendable {
         faulty = FaultyObjectStore(memory)
         directory = try TemporaryDirectory()
         if let killed {
+            // It goes on in this process, and must not be heard of any more.
+            killed.faulty.setScript { _, _ in .unreachable }
             try Self.copy(killed.directory.path.appending("journal"), to: directory.path.appending("journal"))
         }
         guard let prefix = KeyPrefix("s/") else { throw Errno.invalidArgument }
