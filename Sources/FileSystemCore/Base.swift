@@ -82,7 +82,12 @@ struct Base: Sendable {
 
     /// Without anything at or below it, a directory is not on S3.
     private mutating func noteGone(_ prefix: KeyPrefix) {
-        if let left = directories[prefix.bytes], left.isListed, left.isEmpty { leaveParent(prefix) }
+        var below = prefix
+        while let left = directories[below.bytes], left.isListed, left.isEmpty, below != root {
+            leaveParent(below)
+            guard let above = Self.split(below.bytes).flatMap({ KeyPrefix(Array($0.parent)) }) else { return }
+            below = above
+        }
     }
 
     // MARK: Taken back from the journal
@@ -144,6 +149,8 @@ struct Base: Sendable {
 
     /// A directory was made here, or moved: all that is in it is known.
     mutating func noteMade(_ prefix: KeyPrefix) {
+        // One that is back where it was, before its files have left.
+        if directories[prefix.bytes]?.isEmpty == false { noteDirectory(prefix) }
         guard directories[prefix.bytes]?.isListed != true else { return }
         directories[prefix.bytes, default: Directory()].isListed = true
         changes.set(RowKind.listed.name(prefix.bytes), [])

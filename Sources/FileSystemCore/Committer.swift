@@ -297,6 +297,12 @@ struct Committer: Sendable {
         return [item.intent] + given.flatMap { dropWithDependents($0) }
     }
 
+    /// True when something that names `key` cannot run before an intent.
+    func isBehind(_ id: IntentID, at key: ObjectKey) -> Bool {
+        guard let queue = queues[key] else { return false }
+        return !Set(queue).isDisjoint(with: blocked(by: id))
+    }
+
     /// The intent and all that cannot run before it.
     private func blocked(by id: IntentID) -> [IntentID] {
         var found: Set<IntentID> = [id]

@@ -56,6 +56,13 @@ struct Overlay: Sendable {
         hasPending(key) || (lastChanges[key] ?? 0) > start
     }
 
+    /// True when a listing that began at `start` may show a directory's marker that is being deleted, or was since: it is
+    /// that of another directory, which had the name before.
+    func hidesMarker(_ prefix: KeyPrefix, since start: UInt64) -> Bool {
+        (lastChanges[prefix.bytes] ?? 0) > start
+            || ObjectKey(prefix.bytes).map { committer.hasIntents(for: $0) } ?? false
+    }
+
     func hasPending(_ key: [UInt8]) -> Bool {
         if pendingCounts[key] != nil { return true }
         return !moves.isEmpty && ObjectKey(key).map { moves.contains($0) } ?? false

@@ -146,7 +146,7 @@ extension Volume {
         _ intent: Intent, _ attempt: Attempt, mustBeWritten: Bool = false,
         _ body: () async throws(ObjectStoreError) -> ETag
     ) async throws(ObjectStoreError) -> ETag {
-        update { $0.remember(attempt, at: intent.key) }
+        let isNew = update { $0.remember(attempt, at: intent.key) }
         do throws(ObjectStoreError) {
             if mustBeWritten, isJournalBehind, journal.rows.isWaiting([RowKind.attempts.name(intent.key.bytes)]) {
                 throw behind(intent)
@@ -154,7 +154,9 @@ extension Volume {
             try secure(intent)
             return try await body()
         } catch {
-            if !error.isTransient, error.code != .cancelled { update { $0.forgetLastAttempt(at: intent.key) } }
+            if isNew, !error.isTransient, error.code != .cancelled {
+                update { $0.forgetLastAttempt(at: intent.key) }
+            }
             throw error
         }
     }

@@ -210,11 +210,12 @@ extension VolumeState {
     ) -> Committer.Result? {
         guard let node = tree[inode], let key = try? tree.key(inode), let place = place(node) else { return nil }
         spare(intent)
-        let put = overlay.committer.intents(for: key).first { other, isRunning in
-            !isRunning && other.inode == inode && other.kind == .put && other.key == key
+        // Newer contents that are queued go with it, ahead of what is queued for the new name already, which may need what it
+        // holds.
+        let puts = overlay.committer.intents.filter {
+            !$0.isRunning && $0.intent.inode == inode && $0.intent.kind == .put
         }
-        // It goes ahead of what is queued for the new name already, which may need what it holds.
-        let withdrawn = put.map { overlay.withdraw($0.intent.id) } ?? []
+        let withdrawn = puts.map { overlay.withdraw($0.intent.id) }
         for (other, isRunning, _, _) in overlay.committer.intents
         where !isRunning && other.inode == inode && other.kind == .copy {
             replace(other, by: intent, now)
@@ -222,12 +223,22 @@ extension VolumeState {
         // Where it is back where its bytes are, those are not deleted any more; nor is what it is to replace after it.
         let isBack = node.file?.location?.key == key
         drop(deletionsOf: key) { isBack || $0.requires == intent.id }
-        overlay.move(intent, to: key, place)
-        if !withdrawn.isEmpty {
-            let sendsAll = intent.kind == .put
-            let last = sendsAll ? intent.id : overlay.add(.put, key: key, inode: inode, place: place, now: now)
-            _ = take(the: withdrawn, over: last, now)
+        let sendsRest = !withdrawn.isEmpty && intent.kind == .copy
+        var last = intent.id
+        if overlay.committer.isBehind(intent.id, at: key) {
+            // What is queued there waits for this: the bytes go to a third name, and from there to their own.
+            let name = Self.exchangeName(intent.order)
+            guard let third = try? tree.key(node.parent, name) else { return nil }
+            let aside = Place(prefix: place.prefix, name: name)
+            overlay.move(intent, to: third, aside)
+            last = overlay.add(
+                sendsRest ? .put : .copy, key: key, source: third, inode: inode, place: place, now: now)
+            _ = overlay.add(.delete, key: third, inode: nil, place: aside, requires: last, now: now)
+        } else {
+            overlay.move(intent, to: key, place)
+            if sendsRest { last = overlay.add(.put, key: key, inode: inode, place: place, now: now) }
         }
+        for replaced in withdrawn { _ = take(the: replaced, over: last, now) }
         return .again
     }
 

@@ -5,6 +5,8 @@ import SystemPackage
 /// Staged files that nothing leads to any more.
 struct Discards: Sendable {
     var waiting: [StagedFile] = []
+    /// What an earlier run has left, by name.
+    var leftovers: [String] = []
     var isRunning = false
 }
 
@@ -12,10 +14,11 @@ extension Volume {
     /// Removes staged files' logs, soon. While the journal on the disk speaks of one, that stays: a power cut may take back
     /// what the journal said last, but not the removal of a file, which the disk keeps in an order of its own. The next
     /// start removes what is left over.
-    func discard(_ staged: [StagedFile]) {
-        if staged.isEmpty { return }
+    func discard(_ staged: [StagedFile], leftovers: [String] = []) {
+        if staged.isEmpty, leftovers.isEmpty { return }
         let isFirst = discards.withLock { discards in
             discards.waiting += staged
+            discards.leftovers += leftovers
             defer { discards.isRunning = true }
             return !discards.isRunning
         }
@@ -27,21 +30,23 @@ extension Volume {
         while true {
             guard (try? await clock.sleep(.milliseconds(500))) != nil else { return }
             let batch = discards.withLock { discards in
-                defer { discards.waiting = [] }
-                discards.isRunning = !discards.waiting.isEmpty
-                return discards.waiting
+                defer { (discards.waiting, discards.leftovers) = ([], []) }
+                discards.isRunning = !(discards.waiting.isEmpty && discards.leftovers.isEmpty)
+                return discards
             }
-            if batch.isEmpty { return }
+            if !batch.isRunning { return }
             do throws(Errno) {
                 try syncRows()
             } catch {
                 // With the next one, or at the next start.
                 return discards.withLock { discards in
-                    discards.waiting += batch
+                    discards.waiting += batch.waiting
+                    discards.leftovers += batch.leftovers
                     discards.isRunning = false
                 }
             }
-            for staged in batch { staged.discard() }
+            for staged in batch.waiting { staged.discard() }
+            journal.staging.remove(batch.leftovers)
         }
     }
 }

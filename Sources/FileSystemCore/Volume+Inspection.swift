@@ -144,7 +144,7 @@ extension Volume {
         let rows = try? look { state throws(Errno) in
             var copy = state
             var rows = copy.base.allRows()
-            rows.append(copy.overlayRows())
+            rows.append(copy.overlayRows(isRewritten: true))
             return rows
         }
         return rows ?? RowBatch()

@@ -45,7 +45,7 @@ extension VolumeState {
         try checkLength(source, newParent, newName)
         if mode == .exchange, let target {
             try checkLength(target, parent, name)
-            try checkLength(target, newParent, Self.exchangeName(source.inode))
+            try checkLength(target, newParent, Self.exchangeName(source.inode.value))
         }
         switch mode {
         case .noReplace:
@@ -76,8 +76,9 @@ extension VolumeState {
         }
     }
 
-    private static func exchangeName(_ inode: InodeNumber) -> EntryName {
-        EntryName(Array(".cognitofs-exchange-\(inode.value)".utf8)) ?? .root
+    /// A third name, which nobody can see in the view, for bytes whose place is not free yet. `number`: never used before.
+    static func exchangeName(_ number: UInt64) -> EntryName {
+        EntryName(Array(".cognitofs-exchange-\(number)".utf8)) ?? .root
     }
 
     /// Moves a name in the view. Returns what a caller waits for who must know that S3 has it.
@@ -92,7 +93,7 @@ extension VolumeState {
         var ids: [IntentID] = []
         if mode == .exchange, let target {
             // Through a third name, which nobody can see in the view: all three steps are made under one lock.
-            let aside = Self.exchangeName(source.inode)
+            let aside = Self.exchangeName(source.inode.value)
             // Nothing is put off: each step is about keys that the next one takes over.
             ids += try move(target, to: newParent, aside, now, mayDefer: false)
             ids += try move(source, to: newParent, newName, now, mayDefer: false)
@@ -104,7 +105,8 @@ extension VolumeState {
         tree[source.inode]?.attributes.changed = time
         noteChildren(of: parent, time)
         noteChildren(of: newParent, time)
-        keepAlive(parent, now: now)
+        // Where an unclosed file has taken the place of a stored one, nothing else may hold the directory up.
+        for directory in [parent, newParent] { keepAlive(directory, now: now) }
         return source.isDirectory ? [] : ids
     }
 
@@ -180,6 +182,8 @@ extension VolumeState {
             _ = try moveMarker(inode, from: key, Place(prefix: prefix, name: nil), now)
         }
         for (inode, key, place) in changed { _ = try moveObject(inode, from: key, place, now) }
+        // What held a directory up under its old name may be nothing but an object that a file here has replaced.
+        for (inode, _) in directories { keepAlive(inode, now: now) }
         return []
     }
 

@@ -54,7 +54,7 @@ public final class Volume: FileSystem {
             logger.error(
                 "Some of the journal could not be read", metadata: ["rows": "\(recovery.unreadable)"])
         }
-        let staged: [InodeNumber: VolumeRecovery.Staged]
+        let staged: (files: [InodeNumber: VolumeRecovery.Staged], leftovers: [String])
         do throws(Errno) {
             staged = try recovery.openStaged(journal, logger)
         } catch {
@@ -63,7 +63,7 @@ public final class Volume: FileSystem {
         recovery.damage(options.faults)
         var restored = VolumeState(options: options, now: clock.wall())
         let uploads = recovery.uploads
-        recovery.restore(to: &restored, staged, now: clock.monotonic())
+        recovery.restore(to: &restored, staged.files, now: clock.monotonic())
         self.options = options
         self.store = store
         self.cache = cache
@@ -80,6 +80,7 @@ public final class Volume: FileSystem {
         state = Mutex(restored)
         unreachable.value = self
         for (inode, kept) in uploads { resume(kept, inode) }
+        discard([], leftovers: staged.leftovers)
     }
 
     /// Begins to send what is queued.
@@ -188,9 +189,17 @@ public final class Volume: FileSystem {
             if isNew {
                 logger.error(
                     "Changes cannot be kept on this disk: make room in state_dir", metadata: ["reason": "\(error)"])
+                Task(executorPreference: clock.executor) { await self.retryJournal() }
             }
             return false
         }
+    }
+
+    /// Until the disk takes it, also where nothing else happens: what S3 has told meanwhile should outlive this process.
+    private func retryJournal() async {
+        repeat {
+            guard (try? await clock.sleep(.seconds(10))) != nil else { return }
+        } while journalTrouble != nil && !flushJournal()
     }
 
     /// Why the journal takes no changes; nil while it does.
@@ -201,7 +210,7 @@ public final class Volume: FileSystem {
         state.withLock { state in
             journal.rows.enqueue(state.takeRows())
             // The base may be large: a copy costs nothing until one of the two changes, and is read outside the lock.
-            let (base, overlay) = (state.base, state.overlayRows())
+            let (base, overlay) = (state.base, state.overlayRows(isRewritten: journal.rows.isRewritten))
             journal.rows.enqueueRewrite {
                 var rows = base.allRows()
                 rows.append(overlay)

@@ -88,11 +88,12 @@ struct VolumeRecovery {
         var synced: SettledContents?
     }
 
-    /// Opens what is staged and removes what no row speaks of: a file whose writer neither closed nor synced it.
+    /// Opens what is staged, and finds the logs that no row speaks of: of files whose writers neither closed nor synced them,
+    /// or which are gone. They may go once the disk has the journal as it was read: a power cut could bring older rows back.
     /// Throws when the machine refuses what it may give later: nothing is given up then.
     func openStaged(
         _ journal: SpaceJournal, _ logger: Logger
-    ) throws(Errno) -> [InodeNumber: Staged] {
+    ) throws(Errno) -> (files: [InodeNumber: Staged], leftovers: [String]) {
         let store = journal.staging
         var found: [InodeNumber: Staged] = [:]
         var kept: Set<String> = []
@@ -113,13 +114,13 @@ struct VolumeRecovery {
         }
         // A row that does not read, or was cut off, may speak of any of them.
         if let aside = journal.cutAside { store.moveLeftovers(except: kept, to: aside.appending("staged")) }
-        guard unreadable == 0, !journal.isCut else { return found }
+        guard unreadable == 0, !journal.isCut else { return (found, []) }
         do throws(Errno) {
-            try store.removeLeftovers(except: kept)
+            return (found, try store.leftovers(except: kept))
         } catch {
-            logger.warning("Old staged files could not be removed", metadata: ["reason": "\(error)"])
+            logger.warning("Old staged files could not be looked for", metadata: ["reason": "\(error)"])
+            return (found, [])
         }
-        return found
     }
 
     /// What there is of a file's closed and synced contents, of which the newer one is `wanted`. Nil when the log does not
@@ -141,7 +142,8 @@ struct VolumeRecovery {
                     generation: row.generation, size: snapshot.size,
                     staged: .init(snapshot: snapshot, name: place.name, point: point), isClosed: row.isClosed)
             }
-            let newest = settled(wanted, snapshot, point)
+            var newest = settled(wanted, snapshot, point)
+            if !isSynced { newest.isClosed = true }
             var before: SettledContents?
             if let older {
                 if let mark, let marked { before = settled(older, marked, mark) }
@@ -174,10 +176,16 @@ struct VolumeRecovery {
         for (inode, row) in nodes.sorted(by: { $0.key.value < $1.key.value }) {
             restore(inode, row, staged[inode], former[inode], &given, &state)
         }
-        state.restore(Array(intents.values), of: unreadable == 0 ? Set(nodes.keys) : nil)
-        for (key, list) in attempts { state.restore(list, at: key) }
+        let found = Dictionary(
+            intents.values.compactMap(\.inode).map { ($0, remains($0, state)) }, uniquingKeysWith: { $1 })
+        let done = state.restore(Array(intents.values), found)
+        for (key, list) in attempts {
+            // What a power cut took and S3 may have is not what the file stands on now.
+            state.restore(list.map { isWhole($0.inode, state) ? $0 : $0.disowned }, at: key, kept: list)
+        }
         state.restore(origins, base)
         state.adopt(base)
+        for intent in done { state.deleteStray(intent, now: now) }
         for inode in nodes.keys.sorted(by: { $0.value < $1.value }) {
             // They were to go with contents that a power cut has taken.
             if !state.dropStray(inode) { state.keepAttributesQueued(inode, now: now) }
@@ -206,13 +214,37 @@ struct VolumeRecovery {
         if NodeRow(node).bytes != row.bytes { state.tree.touch(inode) }
     }
 
+    /// What there is of a node after a crash.
+    enum Remains {
+        /// All that its intents need.
+        case whole
+        /// It was removed while it was open, or replaced while it was sent, or never closed: nothing is to be stored.
+        case gone
+        /// What was closed of a new file did not survive. What was synced of it is for nobody else yet.
+        case torn
+    }
+
+    /// False for a file whose newest closed contents did not survive.
+    private func isWhole(_ inode: InodeNumber, _ state: VolumeState) -> Bool {
+        guard let closed = nodes[inode]?.file?.closed else { return true }
+        return state.tree[unkept: inode]?.file?.closed?.generation == closed.generation
+    }
+
+    private func remains(_ inode: InodeNumber, _ state: VolumeState) -> Remains {
+        guard let row = nodes[inode] else { return unreadable == 0 ? .gone : .torn }
+        let node = state.tree[unkept: inode]
+        if let file = row.file, file.closed == nil, file.synced == nil, node == nil { return .gone }
+        if let node, node.file?.location != nil || node.file?.closed != nil || row.file?.closed == nil { return .whole }
+        return .torn
+    }
+
     /// What was at files' names before, which was to be deleted once the new contents were stored.
     private func former() -> [InodeNumber: ObjectSummary] {
         let deletions = intents.values.filter { $0.kind == .delete }.sorted { $0.id < $1.id }
         let counts = Dictionary(deletions.map { ($0.key, 1) }, uniquingKeysWith: +)
         var former: [InodeNumber: ObjectSummary] = [:]
         for deletion in deletions where counts[deletion.key] == 1 {
-            guard let put = deletion.requires.flatMap({ intents[$0] }), put.kind == .put, let inode = put.inode,
+            guard let inode = deletion.requires.flatMap({ intents[$0]?.inode }),
                 former[inode] == nil, let name = deletion.place.name,
                 let object = base.object(deletion.place.prefix, name)
             else { continue }
@@ -285,6 +317,8 @@ extension Base {
 }
 
 extension VolumeState {
+    typealias Remains = VolumeRecovery.Remains
+
     /// A file whose copy was given up, since its bytes are gone from where they were, and of which a power cut has taken what
     /// was written here: there is no such file any more. True when it was one.
     mutating func dropStray(_ inode: InodeNumber) -> Bool {
@@ -295,29 +329,36 @@ extension VolumeState {
         return true
     }
 
-    /// `kept`: the nodes that the journal speaks of; nil when some of it could not be read.
-    mutating func restore(_ intents: [Intent], of kept: Set<InodeNumber>?) {
-        // What was removed while it was open, or replaced while it was sent, is not stored any more; what was to be deleted
-        // after that is.
-        let removed = Set(
-            intents.filter { intent in
-                guard let kept, let inode = intent.inode, intent.kind != .delete else { return false }
-                return !kept.contains(inode)
-            }.map(\.id))
-        for intent in intents where removed.contains(intent.id) { overlay.forget(intent) }
-        let intents = intents.filter { !removed.contains($0.id) }
-        // What was to be stored of a node that is gone is nothing any more; what was to be deleted after it then stays.
+    /// Puts intents back, as far as there is something left to do. Returns those that are done, since nothing of their
+    /// nodes is to be stored.
+    mutating func restore(_ intents: [Intent], _ remains: [InodeNumber: Remains]) -> [Intent] {
+        let counts = Dictionary(intents.compactMap { $0.inode.map { ($0, 1) } }, uniquingKeysWith: +)
+        let done = intents.filter { intent in
+            guard intent.kind != .delete, let inode = intent.inode else { return false }
+            if remains[inode] == .gone { return true }
+            // So with a file that is where S3 has it, of whose changes nothing is left that was closed.
+            guard intent.kind == .put, intent.source == nil, counts[inode] == 1, let file = tree[unkept: inode]?.file
+            else { return false }
+            return file.pendingClose == nil && file.location?.key == intent.key
+        }
+        // What was to be deleted after something that is lost stays.
         var lost = Set(
-            intents.filter { intent in
-                guard intent.kind != .delete else { return false }
-                guard let node = intent.inode.flatMap({ tree[unkept: $0] }) else { return true }
-                // Nor of one whose closed contents are gone: those that were synced are for nobody else yet.
-                guard intent.kind == .put, let file = node.file else { return false }
-                return file.pendingClose == nil && file.pendingSync != nil
-            }.map(\.id))
+            intents.filter { $0.kind != .delete && $0.inode.map { remains[$0] == .torn } ?? true }.map(\.id))
         lost.formUnion(intents.filter { $0.requires.map(lost.contains) ?? false }.map(\.id))
-        for intent in intents where lost.contains(intent.id) { overlay.forget(intent) }
-        overlay.restore(intents.filter { !lost.contains($0.id) })
+        let dropped = lost.union(done.map(\.id))
+        for intent in intents where dropped.contains(intent.id) { overlay.forget(intent) }
+        overlay.restore(intents.filter { !dropped.contains($0.id) })
+        return done
+    }
+
+    /// What was being sent of a file that is gone may have come to S3, where nothing else has its name.
+    mutating func deleteStray(_ intent: Intent, now: Duration) {
+        guard intent.kind == .put || intent.kind == .copy, unanswered[intent.key] != nil,
+            !overlay.committer.hasIntents(for: intent.key), knownObject(intent.place) == nil,
+            let name = intent.place.name,
+            tree.inode(of: intent.place.prefix).map({ tree.child($0, name) == nil }) ?? true
+        else { return }
+        _ = overlay.add(.delete, key: intent.key, inode: nil, place: intent.place, now: now)
     }
 
     /// Puts the files of renamed directories back that were not queued yet: they are still where base has them.

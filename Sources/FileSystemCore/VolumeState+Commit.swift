@@ -3,13 +3,23 @@ import ObjectStore
 /// What a write that had no answer would have left.
 struct Attempt: Sendable, Equatable {
     static let limit = 8
-    let inode: InodeNumber
+    /// Whose contents it stores. `nobody`: those of which nothing is left here.
+    private(set) var inode: InodeNumber
     /// Bytes.
     let size: Int64
     /// Nil for a copy that keeps its source's.
     let metadata: [String: String]?
     /// A copied version's.
     let eTag: ETag?
+
+    /// The same, of a file that does not stand on it.
+    var disowned: Attempt {
+        var attempt = self
+        attempt.inode = Self.nobody
+        return attempt
+    }
+
+    private static let nobody = InodeNumber(0)
 
     func made(_ there: ObjectDetails) -> Bool {
         guard there.summary.size == size else { return false }
@@ -92,7 +102,8 @@ extension VolumeState {
         _ attributes: ObjectAttributes?
     ) {
         setKnown(intent.place, object)
-        guard tree[inode]?.file != nil else { return }
+        // A put that ended meanwhile has stored it elsewhere.
+        guard let file = tree[inode]?.file, file.location == draft.file.location else { return }
         tree[inode]?.file?.location = object.version
         if let attributes { noteStored(inode, draft, attributes) }
     }

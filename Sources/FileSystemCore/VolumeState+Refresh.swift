@@ -7,7 +7,9 @@ extension VolumeState {
         _ listed: Base.Directory, as inode: InodeNumber, _ prefix: KeyPrefix, since start: UInt64, startedAt: Duration
     ) {
         guard tree[inode]?.directory != nil, tree.keyPrefix(inode) == prefix else { return }
-        if !overlay.hidesListing(prefix.bytes, since: start) || listed.marker != nil {
+        if !overlay.hidesListing(prefix.bytes, since: start)
+            || (listed.marker != nil && !overlay.hidesMarker(prefix, since: start))
+        {
             tree[inode]?.directory?.hasMarker = listed.marker != nil
         }
         let before = base.directory(prefix) ?? Base.Directory()

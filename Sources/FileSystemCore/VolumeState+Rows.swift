@@ -28,8 +28,8 @@ extension VolumeState {
         return batch
     }
 
-    /// Everything but the base, for a new log.
-    mutating func overlayRows() -> RowBatch {
+    /// Everything but the base, for a new log. `isRewritten`: the last one has taken the journal's name.
+    mutating func overlayRows(isRewritten: Bool) -> RowBatch {
         var batch = RowBatch()
         var places: Set<KeyPrefix> = []
         for item in overlay.committer.intents {
@@ -40,7 +40,9 @@ extension VolumeState {
         for inode in keptUploads.keys { writeUpload(inode, to: &batch) }
         for inode in overlay.moves.origins.keys { writeOrigin(inode, to: &batch) }
         let directories = places.compactMap { tree.inode(of: $0) }
-        for inode in forgetKeptNodes().union(directories) { writeNode(inode, to: &batch) }
+        let kept = forgetKeptNodes(isRewritten: isRewritten)
+        for inode in kept.union(directories) { writeNode(inode, to: &batch) }
+        noteLeftNodes(kept)
         return batch
     }
 
@@ -83,7 +85,7 @@ extension VolumeState {
         guard inode != .root else { return }
         let node = tree[inode].flatMap { $0.isLinked ? $0 : nil }
         // A directory stays for what is below it, and goes with the next rewrite.
-        guard let node, isKept(node) || (node.isDirectory && isNodeKept(inode)) else {
+        guard let node, isKept(node) || (node.isDirectory && mayStandInJournal(inode)) else {
             if forgetKeptNode(inode) { batch.remove(RowKind.node.name(inode.value)) }
             if node == nil { forgetUpload(inode, nil) }
             return

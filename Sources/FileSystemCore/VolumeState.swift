@@ -24,6 +24,8 @@ struct VolumeState: Sendable {
     private var changedUploads: Set<InodeNumber> = []
     /// Nodes that stand in the journal.
     private var keptNodes: Set<InodeNumber> = []
+    /// Those of before the last rewrite of the journal, which stand in it still where that fails.
+    private var leftNodes: Set<InodeNumber> = []
     /// Listings under way, by directory.
     var loads: [InodeNumber: Latch<Void>] = [:]
     /// Flat listings under way, by the directory at their top.
@@ -80,12 +82,14 @@ struct VolumeState: Sendable {
 
     // MARK: What the journal keeps
 
-    /// A write is about to be sent, or has ended without an answer.
-    mutating func remember(_ attempt: Attempt, at key: ObjectKey) {
-        if options.faults.contains(.forgetsAttempts) { return }
+    /// A write is about to be sent, or has ended without an answer. False for one more like the last.
+    mutating func remember(_ attempt: Attempt, at key: ObjectKey) -> Bool {
+        // Many that fail, one after another, must not displace what an earlier one has left.
+        if options.faults.contains(.forgetsAttempts) || unanswered[key]?.last == attempt { return false }
         unanswered[key, default: []].append(attempt)
         if (unanswered[key]?.count ?? 0) > Attempt.limit { unanswered[key]?.removeFirst() }
         changedAttempts.insert(key)
+        return true
     }
 
     /// It is known what S3 has at `key`.
@@ -142,7 +146,11 @@ struct VolumeState: Sendable {
         return changedUploads
     }
 
-    mutating func restore(_ attempts: [Attempt], at key: ObjectKey) { unanswered[key] = attempts }
+    /// `kept`: as the journal has them.
+    mutating func restore(_ attempts: [Attempt], at key: ObjectKey, kept: [Attempt]) {
+        unanswered[key] = attempts
+        if attempts != kept { changedAttempts.insert(key) }
+    }
 
     mutating func takeChangedAttempts() -> Set<ObjectKey> {
         defer { changedAttempts = [] }
@@ -162,14 +170,24 @@ struct VolumeState: Sendable {
     }
 
     func isNodeKept(_ inode: InodeNumber) -> Bool { keptNodes.contains(inode) }
+    /// True when a row stands in the journal, or may.
+    func mayStandInJournal(_ inode: InodeNumber) -> Bool { keptNodes.contains(inode) || leftNodes.contains(inode) }
     mutating func noteKeptNode(_ inode: InodeNumber) { keptNodes.insert(inode) }
-    mutating func forgetKeptNode(_ inode: InodeNumber) -> Bool { keptNodes.remove(inode) != nil }
+    /// True when a row may stand in the journal.
+    mutating func forgetKeptNode(_ inode: InodeNumber) -> Bool {
+        let wasKept = keptNodes.remove(inode) != nil
+        return leftNodes.remove(inode) != nil || wasKept
+    }
 
-    /// For a new log, in which only what is needed is to stand.
-    mutating func forgetKeptNodes() -> Set<InodeNumber> {
+    /// For a new log, in which only what is needed is to stand. `isRewritten`: the last one has taken the journal's name.
+    mutating func forgetKeptNodes(isRewritten: Bool) -> Set<InodeNumber> {
+        if isRewritten { leftNodes = [] }
         defer { keptNodes = [] }
         return keptNodes
     }
+
+    /// Rows of these nodes stand in the journal until the new log takes its name.
+    mutating func noteLeftNodes(_ nodes: Set<InodeNumber>) { leftNodes.formUnion(nodes) }
 
     // MARK: Answers
 

@@ -11,8 +11,11 @@ struct Model: Sendable {
         var kept: [[UInt8]?] = [nil]
         /// What a power cut may leave: what the last fsync kept, and what was closed since.
         var synced: [[UInt8]?] = [nil]
+        /// What the last close left: what S3 may have.
+        var closed: [UInt8]?
 
         mutating func settle(isSynced: Bool) {
+            if !isSynced { closed = bytes }
             kept = [bytes]
             synced = isSynced ? [bytes] : synced + [bytes]
         }
@@ -193,6 +196,8 @@ struct Model: Sendable {
             if mayMiss || allowed.contains(there) { continue }
             // The journal may still speak of a version that S3 has replaced by what was closed since: a reader gets that.
             if there == nil, allowed.contains(where: { $0.map(bodies.contains) ?? false }) { continue }
+            // Or by what was closed, on which stands what was synced since: S3 is asked before that can be read.
+            if there == nil, file.closed.map(bodies.contains) ?? false { continue }
             // Or S3 has what came after, which no sync had covered.
             if power, there == nil, later.contains(where: { $0.names[path] != names[path] }) { continue }
             return "\(path) is \(Contents.name(there)), not \(allowed.map { Contents.name($0) })"
@@ -219,7 +224,7 @@ struct Model: Sendable {
         directories = view.directories
         for (path, bytes) in view.files.sorted(by: { $0.key < $1.key }) {
             let kept = before.names[path].flatMap { before.files[$0] }.map { power ? $0.synced : $0.kept } ?? []
-            add(path, bytes ?? kept.compactMap { $0 }.last(where: bodies.contains) ?? [])
+            add(path, bytes ?? kept.compactMap { $0 }.last(where: bodies.contains) ?? kept.last.flatMap { $0 } ?? [])
             guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else {
                 continue
             }
