@@ -5,7 +5,7 @@ import Testing
 @Suite("Histories with crashes in the simulator")
 struct CrashHistoryTests {
     private func expectHeld(_ seed: UInt64, _ steps: [Step]) {
-        for seed in [seed] + Array(0..<10) {
+        for seed in [seed, 1, 2] {
             for isShared in [false, true] {
                 let violation = Run.violation(Scenario(seed: seed, isShared: isShared, steps))
                 #expect(violation == nil, "seed \(seed): \(violation.map { "\($0)" } ?? "")")
