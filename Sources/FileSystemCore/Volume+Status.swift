@@ -27,7 +27,7 @@ extension Volume {
             public var isStuck = false
             /// Why S3 refused it for good; nil for what only waits.
             public var failure: String?
-            /// It changes a part of a version that another device has replaced: no trying again brings that back.
+            /// It changes a part of a version that another device has replaced or deleted: no trying again brings that back.
             public var isSourceChanged = false
         }
 
@@ -150,7 +150,9 @@ extension VolumeState {
             sent: carriesBytes ? file?.streaming?.bytesSent ?? 0 : 0, total: carriesBytes ? file?.size ?? 0 : 0,
             isRunning: item.isRunning, isHeld: item.isHeld,
             failure: item.failure.flatMap { $0.isRefusal ? $0.message : nil },
-            isSourceChanged: item.failure?.code == .sourceChanged)
+            // What is to be stored of a file's own bytes and is not found is what they are read from.
+            isSourceChanged: item.failure?.code == .sourceChanged
+                || (item.failure?.code == .notFound && [.put, .copy].contains(item.intent.kind)))
     }
 
     /// Where a person finds what an intent is about: a file may have got another name since.
