@@ -45,6 +45,7 @@ extension VolumeState {
             file.dropChanges()
         }
         if intent.kind == .put, !file.isDirty, file.location?.key == intent.key { return nil }
+        if isSuperseded(intent, node) { return nil }
         var attributes = attributesToStore(node)
         if ContentType.of(node.name) != attributes.contentType, renamesType(node, intent) {
             attributes.contentType = contentType(node)
@@ -52,6 +53,17 @@ extension VolumeState {
         return Volume.Draft(
             node: node, file: file, closed: closed, attributes: attributes, precondition: precondition(intent.place),
             context: .upload)
+    }
+
+    /// The file has gone on to another name, and all of it is to be stored there. Sent to both, it would be at home at the one
+    /// whose answer comes last, which may be the one that is deleted next.
+    private func isSuperseded(_ intent: Intent, _ node: Node) -> Bool {
+        guard intent.kind == .put, node.isLinked, let key = try? tree.key(node.inode), key != intent.key else {
+            return false
+        }
+        return overlay.committer.intents(for: key).contains {
+            $0.intent.kind == .put && $0.intent.inode == node.inode && $0.intent.id > intent.id
+        }
     }
 
     /// The media type followed from the name before, and does so after.
@@ -85,6 +97,12 @@ extension VolumeState {
     mutating func stored(_ inode: InodeNumber, _ intent: Intent, _ object: ObjectSummary, _ draft: Volume.Draft) {
         if !options.faults.contains(.keepsOldVersion) { setKnown(intent.place, object) }
         guard let file = tree[inode]?.file else { return }
+        // Another put has stored the same or more meanwhile, where the file is now.
+        if file.committedGeneration > draft.file.committedGeneration,
+            file.committedGeneration >= draft.file.generation, file.location?.key == (try? tree.key(inode))
+        {
+            return
+        }
         let keepsPages = file.pages == nil || file.pages == file.identity
         tree[inode]?.file?.location = object.version
         tree[inode]?.file?.identity = object.version

@@ -122,4 +122,25 @@ struct CrashHistoryTests {
                 .rename("e/s", "a", exchange: false), .calm,
             ])
     }
+
+    @Test("Two puts of one file do not leave its newest bytes where they are deleted next")
+    func twoPuts() {
+        expectHeld(
+            6438,
+            [
+                .changeMode(path: "e", mode: 384), .read(path: "d/b.txt"), .unlink(path: "d/a"), .kill(after: 9),
+                .pass(milliseconds: 60000), .replace(path: "d/b.txt", token: 7, count: 11),
+                .save(path: "d/s/a", token: 8, count: 49, isSynced: true),
+                .save(path: "d/s", token: 9, count: 107, isSynced: true), .unlink(path: "a"), .pass(milliseconds: 200),
+                .save(path: "d/a", token: 13, count: 91, isSynced: false), .kill(after: 2),
+                .open(slot: 0, path: "a", .exclusive), .makeDirectory(path: "d/s"),
+                .open(slot: 1, path: "d/a", .create), .readOpen(slot: 0), .makeDirectory(path: "e/s"),
+                .open(slot: 2, path: "e/a", .write), .changeMode(path: "d/s", mode: 493), .makeDirectory(path: "d/s"),
+                .removeDirectory(path: "d"), .rename("d/s", "d/a", exchange: false), .disk(.failingSyncs),
+                .save(path: "d/a", token: 29, count: 189, isSynced: false), .rename("d/a", "e/a", exchange: false),
+                .rename("d/s", "e/s", exchange: false), .save(path: "d/s/a", token: 53, count: 121, isSynced: true),
+                .makeDirectory(path: "d"), .kill(after: 4), .syncDirectory(path: ""),
+                .save(path: "e/a", token: 94, count: 64, isSynced: false), .pass(milliseconds: 1000), .kill(after: 0),
+            ])
+    }
 }
