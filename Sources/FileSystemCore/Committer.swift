@@ -86,6 +86,12 @@ struct Committer: Sendable {
 
     func intent(_ id: IntentID) -> Intent? { items[id]?.intent }
 
+    /// What is queued to be stored of a node, oldest first.
+    func intents(of inode: InodeNumber) -> [(intent: Intent, isRunning: Bool)] {
+        items.values.filter { $0.intent.inode == inode && $0.intent.kind != .delete }
+            .sorted { $0.intent.id < $1.intent.id }.map { ($0.intent, $0.phase.isRunning) }
+    }
+
     mutating func takeChanged() -> Set<IntentID> {
         defer { changed = [] }
         return changed

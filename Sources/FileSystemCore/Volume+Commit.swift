@@ -124,6 +124,8 @@ extension Volume {
         // Once a file has replaced what it stands on, only the attempt tells where those bytes are.
         let replacesBase =
             draft.file.location?.key == intent.key && contents(draft).needsBase(0..<draft.file.size)
+        // Once it is replaced, what a power cut leaves here could stand on a version that is nowhere any more.
+        if draft.precondition != .absent, options.durability == .local { try? draft.file.staged?.sync() }
         let eTag = try await answered(intent, attempt, mustBeWritten: replacesBase) {
             () async throws(ObjectStoreError) in
             try await upload(intent.key, draft)

@@ -208,27 +208,22 @@ extension VolumeState {
     private mutating func followRename(
         _ intent: Intent, _ inode: InodeNumber, _ now: Duration
     ) -> Committer.Result? {
-        guard let node = tree[inode], let key = try? tree.key(inode), let place = place(node) else { return nil }
+        let name = Self.exchangeName(intent.order)
+        guard let node = tree[inode], let key = try? tree.key(inode), let place = place(node),
+            let third = try? tree.key(node.parent, name)
+        else { return nil }
         spare(intent)
-        // Newer contents that are queued go with it, ahead of what is queued for the new name already, which may need what it
-        // holds.
-        let puts = overlay.committer.intents.filter {
-            !$0.isRunning && $0.intent.inode == inode && $0.intent.kind == .put
-        }
-        let withdrawn = puts.map { overlay.withdraw($0.intent.id) }
-        for (other, isRunning, _, _) in overlay.committer.intents
-        where !isRunning && other.inode == inode && other.kind == .copy {
-            replace(other, by: intent, now)
-        }
+        // All that is queued of it goes with it, newer contents too.
+        let waiting = overlay.committer.intents(of: inode).filter { !$0.isRunning }.map(\.intent)
+        let puts = waiting.filter { $0.kind == .put }.map { overlay.withdraw($0.id) }
+        let copies = waiting.filter { $0.kind == .copy }.map { overlay.withdraw($0.id) }
         // Where it is back where its bytes are, those are not deleted any more; nor is what it is to replace after it.
         let isBack = node.file?.location?.key == key
         drop(deletionsOf: key) { isBack || $0.requires == intent.id }
-        let sendsRest = !withdrawn.isEmpty && intent.kind == .copy
+        let sendsRest = !puts.isEmpty && intent.kind == .copy
         var last = intent.id
         if overlay.committer.isBehind(intent.id, at: key) {
             // What is queued there waits for this: the bytes go to a third name, and from there to their own.
-            let name = Self.exchangeName(intent.order)
-            guard let third = try? tree.key(node.parent, name) else { return nil }
             let aside = Place(prefix: place.prefix, name: name)
             overlay.move(intent, to: third, aside)
             last = overlay.add(
@@ -238,7 +233,7 @@ extension VolumeState {
             overlay.move(intent, to: key, place)
             if sendsRest { last = overlay.add(.put, key: key, inode: inode, place: place, now: now) }
         }
-        for replaced in withdrawn { _ = take(the: replaced, over: last, now) }
+        for withdrawn in copies + puts { _ = take(the: withdrawn, over: last, now) }
         return .again
     }
 

@@ -38,12 +38,12 @@ extension Volume {
             do throws(Errno) {
                 try syncRows()
             } catch {
-                // With the next one, or at the next start.
-                return discards.withLock { discards in
+                discards.withLock { discards in
                     discards.waiting += batch.waiting
                     discards.leftovers += batch.leftovers
-                    discards.isRunning = false
                 }
+                guard (try? await clock.sleep(.seconds(10))) != nil else { return }
+                continue
             }
             for staged in batch.waiting { staged.discard() }
             journal.staging.remove(batch.leftovers)

@@ -30,6 +30,8 @@ public final class Volume: FileSystem {
     private let state: Mutex<VolumeState>
     /// Why the journal could not take the last change; nil while it can. Guards only itself.
     private let journalFailure = Mutex<Errno?>(nil)
+    /// `retryJournal` is at work.
+    private let isRetrying = Atomic(false)
     private let notifier = Mutex<(any KernelNotifier)?>(nil)
     /// What is to be removed from this disk. Guards only itself.
     let discards = Mutex(Discards())
@@ -189,7 +191,9 @@ public final class Volume: FileSystem {
             if isNew {
                 logger.error(
                     "Changes cannot be kept on this disk: make room in state_dir", metadata: ["reason": "\(error)"])
-                Task(executorPreference: clock.executor) { await self.retryJournal() }
+                if isRetrying.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged {
+                    Task(executorPreference: clock.executor) { await self.retryJournal() }
+                }
             }
             return false
         }
@@ -197,6 +201,7 @@ public final class Volume: FileSystem {
 
     /// Until the disk takes it, also where nothing else happens: what S3 has told meanwhile should outlive this process.
     private func retryJournal() async {
+        defer { isRetrying.store(false, ordering: .relaxed) }
         repeat {
             guard (try? await clock.sleep(.seconds(10))) != nil else { return }
         } while journalTrouble != nil && !flushJournal()

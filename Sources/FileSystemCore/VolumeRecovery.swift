@@ -33,6 +33,19 @@ struct VolumeRecovery {
             try take(kind, Array(name.dropFirst()), value)
         } catch {
             unreadable += 1
+            forget(name)
+        }
+    }
+
+    /// What an older row said of something is not to be gone on with when a newer one does not read.
+    private mutating func forget(_ name: ArraySlice<UInt8>) {
+        guard let kind = name.first.flatMap(RowKind.init), let number = try? Self.number(Array(name.dropFirst())) else {
+            return
+        }
+        switch kind {
+        case .intent: intents[IntentID(value: number)] = nil
+        case .node: nodes[InodeNumber(number)] = nil
+        default: break
         }
     }
 
@@ -178,7 +191,7 @@ struct VolumeRecovery {
         }
         let found = Dictionary(
             intents.values.compactMap(\.inode).map { ($0, remains($0, state)) }, uniquingKeysWith: { $1 })
-        let done = state.restore(Array(intents.values), found)
+        let done = state.restore(Array(intents.values), found, isWhole: unreadable == 0)
         for (key, list) in attempts {
             // What a power cut took and S3 may have is not what the file stands on now.
             state.restore(list.map { isWhole($0.inode, state) ? $0 : $0.disowned }, at: key, kept: list)
@@ -188,7 +201,7 @@ struct VolumeRecovery {
         for intent in done { state.deleteStray(intent, now: now) }
         for inode in nodes.keys.sorted(by: { $0.value < $1.value }) {
             // They were to go with contents that a power cut has taken.
-            if !state.dropStray(inode) { state.keepAttributesQueued(inode, now: now) }
+            if unreadable > 0 || !state.dropStray(inode) { state.keepAttributesQueued(inode, now: now) }
         }
     }
 
@@ -224,10 +237,11 @@ struct VolumeRecovery {
         case torn
     }
 
-    /// False for a file whose newest closed contents did not survive.
+    /// False for a file that is gone, or whose newest closed contents did not survive.
     private func isWhole(_ inode: InodeNumber, _ state: VolumeState) -> Bool {
+        guard let node = state.tree[unkept: inode] else { return false }
         guard let closed = nodes[inode]?.file?.closed else { return true }
-        return state.tree[unkept: inode]?.file?.closed?.generation == closed.generation
+        return node.file?.closed?.generation == closed.generation
     }
 
     private func remains(_ inode: InodeNumber, _ state: VolumeState) -> Remains {
@@ -330,8 +344,8 @@ extension VolumeState {
     }
 
     /// Puts intents back, as far as there is something left to do. Returns those that are done, since nothing of their
-    /// nodes is to be stored.
-    mutating func restore(_ intents: [Intent], _ remains: [InodeNumber: Remains]) -> [Intent] {
+    /// nodes is to be stored. `isWhole`: all that the journal says could be read.
+    mutating func restore(_ intents: [Intent], _ remains: [InodeNumber: Remains], isWhole: Bool) -> [Intent] {
         let counts = Dictionary(intents.compactMap { $0.inode.map { ($0, 1) } }, uniquingKeysWith: +)
         let done = intents.filter { intent in
             guard intent.kind != .delete, let inode = intent.inode else { return false }
@@ -344,7 +358,10 @@ extension VolumeState {
         // What was to be deleted after something that is lost stays.
         var lost = Set(
             intents.filter { $0.kind != .delete && $0.inode.map { remains[$0] == .torn } ?? true }.map(\.id))
-        lost.formUnion(intents.filter { $0.requires.map(lost.contains) ?? false }.map(\.id))
+        let known = Set(intents.map(\.id))
+        lost.formUnion(
+            intents.filter { $0.requires.map { lost.contains($0) || (!isWhole && !known.contains($0)) } ?? false }.map(
+                \.id))
         let dropped = lost.union(done.map(\.id))
         for intent in intents where dropped.contains(intent.id) { overlay.forget(intent) }
         overlay.restore(intents.filter { !dropped.contains($0.id) })

@@ -9,7 +9,7 @@ import SystemPackage
 /// The head, 128 bytes:
 ///
 ///     0   8  "cgfslog1" for a staged file, "cgfsrow1" for rows
-///     8  32  salt: the key of this log's records is derived from it. How often the log was rewritten (4 bytes, big-endian),
+///     8  32  salt: the key of this log's records is derived from it. How often a staged log was rewritten (4 bytes, big-endian),
 ///            and 28 random bytes
 ///     40  8  size of the base version in bytes, little-endian
 ///     48  8  1 when records are sealed, 0 when only checked, little-endian

@@ -37,9 +37,14 @@ extension StagedFile {
             return StagedFile(path, self, Contents(log), LogWriter())
         }
 
-        /// Removes the logs that an earlier process left, but for those named in `kept` and those put aside.
+        /// The logs that an earlier process left, but for those named in `kept` and those put aside. Removes what is no log
+        /// yet: a compaction that did not end.
         public func leftovers(except kept: Set<String>) throws(Errno) -> [String] {
-            try disk.names(directory).filter { !kept.contains($0) && !Self.isAside($0) }
+            var found: [String] = []
+            for name in try disk.names(directory) where !kept.contains(name) && !Self.isAside(name) {
+                if name.hasSuffix(Self.temporarySuffix) { remove([name]) } else { found.append(name) }
+            }
+            return found
         }
 
         /// Removes logs by name, best effort: what stays is left over at the next start too.
@@ -64,7 +69,8 @@ extension StagedFile {
 
         static func isAside(_ name: String) -> Bool { name.hasSuffix(asideSuffix) }
 
-        static func temporaryName(of path: FilePath) -> String { (path.lastComponent?.string ?? "") + ".new" }
+        private static let temporarySuffix = ".new"
+        static func temporaryName(of path: FilePath) -> String { (path.lastComponent?.string ?? "") + temporarySuffix }
     }
 
     /// The log's name in its store: by it `recover` finds it again.

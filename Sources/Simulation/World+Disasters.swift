@@ -30,10 +30,7 @@ extension World {
         }
         tellRecovery()
         let view = view()
-        if power {
-            ledger.powerCut()
-            hadPowerCut = true
-        }
+        if power { ledger.powerCut() }
         try checkLedger(view, power ? "after a power cut" : "after a kill")
         if isExact { try matchModel(view, power, hadTrouble) }
         // What a killed process has not synced may still be lost in a power cut.
@@ -148,9 +145,8 @@ extension World {
             executor.advance(by: .seconds(30))
             let changes = volume.report().changes
             if changes.isEmpty { return }
-            // What was built on bytes that another device has replaced since cannot be stored: a person gives it up. So with
-            // bytes that were replaced by what a power cut took here on its way to S3.
-            for change in changes where change.isSourceChanged && (scenario.isShared || hadPowerCut) {
+            // What was built on bytes that another device has replaced since cannot be stored: a person gives it up.
+            for change in changes where change.isSourceChanged && scenario.isShared {
                 try take(.unlink(path: change.path))
             }
         }

@@ -78,7 +78,6 @@ public final class World {
     var sinceChange: [Model] = []
     /// False after other devices or a power cut: the model cannot tell the whole tree.
     var isExact = false
-    var hadPowerCut = false
     var slots: [Int: Slot] = [:]
     /// What was last closed of a file, by inode, while this process lives.
     var closed: [InodeNumber: [UInt8]] = [:]

@@ -203,7 +203,9 @@ private final class History {
                     precious[new] = new
                 }
             } catch {
-                continue
+                if error.code == .preconditionFailed { continue }
+                Issue.record(error)
+                return
             }
             replaced(old.map { String(decoding: $0.bytes, as: UTF8.self) })
             log.append(isDeletion ? "deleted elsewhere \(path)" : "changed elsewhere \(path) \(new.prefix(3))")

@@ -225,7 +225,6 @@ import Testing
         try await first.write("new", "after")
         let inode = try await first.stat("new").inode
         var damage = RowBatch()
-        damage.remove(RowKind.node.name(inode.value))
         damage.set(RowKind.node.name(inode.value), [0xFF])
         first.volume.journal.rows.enqueue(damage)
         try first.volume.journal.rows.flush()
