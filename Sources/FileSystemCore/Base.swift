@@ -28,12 +28,27 @@ struct Base: Sendable {
     private var directories: [[UInt8]: Directory] = [:]
     /// What the journal must learn.
     private var changes = RowBatch()
+    /// What the journal has learned since `beginRecord`; nil while nobody records.
+    private var record: RowBatch?
 
     init(root: KeyPrefix) { self.root = root }
 
     mutating func takeChanges() -> RowBatch {
         defer { changes = RowBatch() }
+        record?.append(changes)
         return changes
+    }
+
+    /// A copy as of now, which costs nothing until one of the two changes. What `takeChanges` gives from now on is recorded.
+    mutating func beginRecord() -> Base {
+        record = RowBatch()
+        return self
+    }
+
+    /// What has changed since `beginRecord`.
+    mutating func endRecord() -> RowBatch {
+        defer { record = nil }
+        return record ?? RowBatch()
     }
 
     /// The object at `name` below `prefix`, as last seen.
@@ -94,6 +109,9 @@ struct Base: Sendable {
 
     /// All directories of which something is known, those above before those below.
     var prefixes: [KeyPrefix] { directories.keys.sorted { $0.count < $1.count }.compactMap { KeyPrefix($0) } }
+
+    /// Names in all of them.
+    var nameCount: Int { directories.values.reduce(0) { $0 + $1.objects.count + $1.directories.count } }
 
     /// After the last row: what was removed again has left nothing.
     mutating func dropEmpty() { directories = directories.filter { $0.value.isListed || !$0.value.isEmpty } }

@@ -49,11 +49,12 @@ extension Volume {
     /// Told in one line, whatever waits for the network.
     func noteUnreachable(_ error: ObjectStoreError? = nil) {
         let list = ListRequest(prefix: options.prefix.bytes, delimited: true, maxKeys: 1)
-        let isNew = network.noteUnreachable { [store] in
+        let isNew = network.noteUnreachable { [store, weak self] in
             do throws(ObjectStoreError) {
                 _ = try await store.list(list, RequestContext(priority: .metadata, patience: .seconds(5)))
                 return true
             } catch {
+                self?.note(refusal: error)
                 // Any answer at all means that the network is there.
                 return error.code != .unreachable
             }

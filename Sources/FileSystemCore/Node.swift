@@ -173,15 +173,22 @@ struct SettledContents: Sendable {
     /// A close has left these contents too, so they are for everybody. Of interest for those of an fsync.
     var isClosed = false
 
-    struct Staged: Sendable {
+    /// Behind a reference: most files have none, and there are many nodes.
+    final class Staged: Sendable {
         let snapshot: StagedFile.Snapshot
         let name: String
         let point: StagedFile.Point
+
+        init(snapshot: StagedFile.Snapshot, name: String, point: StagedFile.Point) {
+            (self.snapshot, self.name, self.point) = (snapshot, name, point)
+        }
     }
 }
 
 struct DirectoryState: Sendable {
-    var children: [EntryName: InodeNumber] = [:]
+    private(set) var children: [EntryName: InodeNumber] = [:]
+    /// Those of the children that are directories, so that nobody has to look at each of many files for them.
+    private(set) var subdirectories: Set<InodeNumber> = []
     /// When a complete listing of this directory began, on the volume's clock; nil: never.
     var listedAt: Duration?
     /// A marker object exists on S3.
@@ -196,4 +203,16 @@ struct DirectoryState: Sendable {
     var walkCount = 0
     /// Lookups that had to ask S3 since the last complete listing.
     var probeCount = 0
+
+    mutating func link(_ inode: InodeNumber, _ name: EntryName, isDirectory: Bool) {
+        if let former = children.updateValue(inode, forKey: name) { subdirectories.remove(former) }
+        if isDirectory { subdirectories.insert(inode) }
+    }
+
+    /// Does nothing where the name is another's by now.
+    mutating func unlink(_ inode: InodeNumber, _ name: EntryName) {
+        guard children[name] == inode else { return }
+        children[name] = nil
+        subdirectories.remove(inode)
+    }
 }

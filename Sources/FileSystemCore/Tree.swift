@@ -54,7 +54,7 @@ struct Tree: Sendable {
     mutating func restore(_ node: Node) {
         nextInode = max(nextInode, node.inode.value + 1)
         nodes[node.inode] = node
-        nodes[node.parent]?.directory?.children[node.name] = node.inode
+        nodes[node.parent]?.directory?.link(node.inode, node.name, isDirectory: node.isDirectory)
     }
 
     func node(_ inode: InodeNumber) throws(Errno) -> Node {
@@ -71,6 +71,9 @@ struct Tree: Sendable {
         nodes[parent]?.directory?.children[name].flatMap { nodes[$0] }
     }
 
+    /// Room for so many nodes more, which are about to be added.
+    mutating func reserve(_ count: Int) { nodes.reserveCapacity(nodes.count + count) }
+
     /// `isKept`: false for what base knows, which the journal has already.
     mutating func add(
         _ parent: InodeNumber, _ name: EntryName, _ kind: Node.Kind, _ attributes: NodeAttributes, isKept: Bool = true
@@ -78,8 +81,9 @@ struct Tree: Sendable {
         let inode = InodeNumber(nextInode)
         nextInode += 1
         if isKept { touched.insert(inode) }
-        nodes[inode] = Node(inode: inode, parent: parent, name: name, kind: kind, attributes: attributes)
-        nodes[parent]?.directory?.children[name] = inode
+        let node = Node(inode: inode, parent: parent, name: name, kind: kind, attributes: attributes)
+        nodes[inode] = node
+        nodes[parent]?.directory?.link(inode, name, isDirectory: node.isDirectory)
         return inode
     }
 
@@ -87,9 +91,7 @@ struct Tree: Sendable {
     mutating func detach(_ inode: InodeNumber) {
         guard let node = nodes[inode], node.isLinked else { return }
         touched.insert(inode)
-        if nodes[node.parent]?.directory?.children[node.name] == inode {
-            nodes[node.parent]?.directory?.children[node.name] = nil
-        }
+        nodes[node.parent]?.directory?.unlink(inode, node.name)
         nodes[inode]?.isLinked = false
         removeIfUnused(inode)
     }
@@ -97,12 +99,10 @@ struct Tree: Sendable {
     mutating func move(_ inode: InodeNumber, to parent: InodeNumber, _ name: EntryName) {
         guard let node = nodes[inode] else { return }
         touched.insert(inode)
-        if nodes[node.parent]?.directory?.children[node.name] == inode {
-            nodes[node.parent]?.directory?.children[node.name] = nil
-        }
+        nodes[node.parent]?.directory?.unlink(inode, node.name)
         nodes[inode]?.parent = parent
         nodes[inode]?.name = name
-        nodes[parent]?.directory?.children[name] = inode
+        nodes[parent]?.directory?.link(inode, name, isDirectory: node.isDirectory)
     }
 
     mutating func forget(_ inode: InodeNumber, count: UInt64) {

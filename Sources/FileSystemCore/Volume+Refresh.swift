@@ -161,7 +161,7 @@ extension Volume {
             }
             if !isFresh { try await load(next) }
             waiting += try look { state throws(Errno) in
-                try state.tree.directory(next).children.values.filter { state.tree[$0]?.isDirectory == true }
+                try state.tree.directory(next).subdirectories
             }
         }
     }

@@ -68,10 +68,13 @@ extension VolumeState {
         var waiting = [(node.inode, key.bytes.count + 1)]
         while let (inode, length) = waiting.popLast() {
             guard length < ObjectKey.maximumByteCount else { throw .fileNameTooLong }
-            for (name, child) in tree[inode]?.directory?.children ?? [:] {
-                let isDirectory = tree[child]?.isDirectory == true
-                guard length + name.bytes.count < ObjectKey.maximumByteCount else { throw .fileNameTooLong }
-                if isDirectory { waiting.append((child, length + name.bytes.count + 1)) }
+            guard let directory = tree[unkept: inode]?.directory else { continue }
+            // Most often there is room for the longest name there could be.
+            let room = ObjectKey.maximumByteCount - length
+            guard room > EntryName.maximumByteCount || directory.children.keys.allSatisfy({ $0.bytes.count < room })
+            else { throw .fileNameTooLong }
+            for child in directory.subdirectories {
+                if let name = tree[unkept: child]?.name { waiting.append((child, length + name.bytes.count + 1)) }
             }
         }
     }

@@ -101,7 +101,10 @@ extension Volume {
             if page.continuation == nil { recall(page, since: start, startedAt: startedAt) }
         } catch {
             if error.code == .unreachable { noteUnreachable() }
-            guard error.code == .accessDenied else { throw error }
+            guard error.code == .accessDenied else {
+                note(refusal: error)
+                throw error
+            }
             update { $0.isBlind = true }
         }
     }
@@ -117,6 +120,13 @@ extension Volume {
             state.adopt(listed, as: .root, options.prefix, since: start, startedAt: startedAt)
             state.tree[.root]?.directory?.listedAt = .seconds(-1_000_000_000)
         }
+    }
+
+    /// S3 has answered a question that nobody here has asked: what is wrong with the space is to be seen in `report`. That
+    /// listing is refused, or the session over, is told otherwise.
+    func note(refusal error: ObjectStoreError) {
+        guard !error.isTransient, error.code != .accessDenied, error.code != .signInNeeded else { return }
+        update { $0.lastError = error }
     }
 
     /// S3 has kept somebody waiting: until it is seen to answer, nobody waits for it.

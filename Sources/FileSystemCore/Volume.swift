@@ -33,6 +33,10 @@ public final class Volume: FileSystem {
     /// `retryJournal` is at work.
     private let isRetrying = Atomic(false)
     private let notifier = Mutex<(any KernelNotifier)?>(nil)
+    /// A rewrite of the journal is under way, or about to be.
+    private let isRewriting = Atomic(false)
+    /// One rewrite at a time. Held while the journal is written, so taken before the state's lock.
+    private let rewriting = Mutex<Void>(())
     /// What is to be removed from this disk. Guards only itself.
     let discards = Mutex(Discards())
 
@@ -166,11 +170,17 @@ public final class Volume: FileSystem {
         while update({ $0.queueMoves(limit: 100, now: clock.monotonic()) }) { await Task.yield() }
     }
 
-    /// Brings the journal to the kernel, and makes it short again where that is worth it. False when the disk refuses it;
-    /// what was refused is tried again with the next.
+    /// Brings the journal to the kernel, and has it made short again where that is worth it. False when the disk refuses
+    /// it; what was refused is tried again with the next.
     private func flushJournal() -> Bool {
         guard flushRows() else { return false }
-        if journal.rows.isWorthRewriting { rewriteJournal() }
+        if journal.rows.isWorthRewriting, !isRewriting.exchange(true, ordering: .acquiringAndReleasing) {
+            // All that is known is written: whoever has made this change does not wait for it.
+            Task(executorPreference: clock.executor) {
+                self.rewriteJournal()
+                self.isRewriting.store(false, ordering: .releasing)
+            }
+        }
         return true
     }
 
@@ -211,18 +221,24 @@ public final class Volume: FileSystem {
     var journalTrouble: Errno? { journalFailure.withLock { $0 } }
 
     func rewriteJournal() {
-        // Not by `update`: a rewrite that fails must not lead to the next one at once.
-        state.withLock { state in
-            journal.rows.enqueue(state.takeRows())
-            // The base may be large: a copy costs nothing until one of the two changes, and is read outside the lock.
-            let (base, overlay) = (state.base, state.overlayRows(isRewritten: journal.rows.isRewritten))
-            journal.rows.enqueueRewrite {
-                var rows = base.allRows()
-                rows.append(overlay)
-                return rows
+        rewriting.withLock { _ in
+            // The base may be large: it is written down while everything goes on, and what changes in it meanwhile comes
+            // behind.
+            let known = state.withLock { $0.base.beginRecord() }.allRows()
+            // Not by `update`: a rewrite that fails must not lead to the next one at once.
+            state.withLock { state in
+                journal.rows.enqueue(state.takeRows())
+                var others = state.base.endRecord()
+                others.append(state.overlayRows(isRewritten: journal.rows.isRewritten))
+                let later = others
+                journal.rows.enqueueRewrite {
+                    var rows = known
+                    rows.append(later)
+                    return rows
+                }
             }
+            _ = flushRows()
         }
-        _ = flushRows()
     }
 
     /// Returns when the disk has all of the journal. After a failed sync the kernel may have dropped what was written, so

@@ -425,6 +425,7 @@ extension VolumeState {
     /// Shows what S3 was last seen to hold, where nothing was changed here.
     mutating func adopt(_ known: Base) {
         base = known
+        tree.reserve(known.nameCount)
         for prefix in known.prefixes {
             guard let inode = tree.inode(of: prefix), let directory = known.directory(prefix) else { continue }
             // One that is being deleted was that of another directory, which had this name before.

@@ -1,6 +1,7 @@
 import CCurl
 import Glibc
 import Logging
+import Synchronization
 
 /// libcurl's multi interface on one thread of its own: HTTP/1.1, connections kept, a bounded number of them per host.
 ///
@@ -46,6 +47,19 @@ public final class CurlTransport: HTTPTransport {
 
     /// Requests sent and not yet answered, waiting ones included.
     public var pendingCount: Int { mailbox.pendingCount }
+
+    /// What the network has shown of itself.
+    public enum Reach: UInt8, AtomicRepresentable, Sendable {
+        /// No attempt to connect has ended yet.
+        case unknown
+        /// No server was connected to so far, and one could not be: its name is not known, or nobody takes the connection.
+        case refused
+        /// A connection stood once, TLS included.
+        case connected
+    }
+
+    /// Of all that was sent since the transport was made.
+    public var reach: Reach { mailbox.reach }
 
     public func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
         guard let origin = Origin(url: request.url) else {

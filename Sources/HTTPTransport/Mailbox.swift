@@ -25,6 +25,7 @@ final class Mailbox: Sendable {
     /// Guards `Contents`. Nothing is called while it is held but `Task.isCancelled`; it is the innermost lock.
     private let contents = Mutex(Contents())
     private let lastID = Atomic<UInt64>(0)
+    private let reached = Atomic(CurlTransport.Reach.unknown)
     /// Proof: of all that is done with the pointer, other threads than the transport's only call `curl_multi_wakeup`,
     /// which libcurl allows, and it is freed when the last reference to this object has gone.
     nonisolated(unsafe) let multi: UnsafeMutableRawPointer
@@ -87,6 +88,11 @@ final class Mailbox: Sendable {
 
     /// So many requests have been answered.
     func noteAnswered(_ count: Int) { contents.withLock { $0.pendingCount -= count } }
+
+    var reach: CurlTransport.Reach { reached.load(ordering: .relaxed) }
+
+    /// For the transport's thread alone.
+    func note(_ reach: CurlTransport.Reach) { reached.store(reach, ordering: .relaxed) }
 
     private func wake() { curl_multi_wakeup(multi) }
 }

@@ -49,6 +49,7 @@ final class TransferLoop {
             check(curl_multi_perform(mailbox.multi, &runningCount))
             for entry in running.values {
                 entry.transfer.announce()
+                if entry.transfer.wasSent { noteReach(.connected) }
                 // Of one whose connection has just come to stand: a stall may end it before connecting would have.
                 noteExpiry(entry.transfer)
             }
@@ -136,6 +137,7 @@ final class TransferLoop {
 
     private func answer(_ transfer: Transfer, _ error: HTTPError?) {
         mailbox.noteAnswered(1)
+        if error?.code == .notConnected { noteReach(.refused) }
         transfer.finish(error)
         logger.trace(
             "request ended",
@@ -143,6 +145,10 @@ final class TransferLoop {
                 "request": "\(transfer.submission.id)", "method": "\(transfer.request.method.rawValue)",
                 "host": "\(transfer.submission.origin)", "outcome": "\(transfer.outcome)",
             ])
+    }
+
+    private func noteReach(_ reach: CurlTransport.Reach) {
+        if mailbox.reach != .connected { mailbox.note(reach) }
     }
 
     private func cancel(_ id: UInt64) {

@@ -27,9 +27,12 @@ final class MountParts: Sendable {
     let session: FuseSession
     let control: ControlSocketDirectory
     let logger: Logger
-    private let transport: CurlTransport
+    let transport: CurlTransport
+    /// When the mount began.
+    let start: ContinuousClock.Instant
 
     init(_ settings: MountSettings, mountPoint: String, source: String, logger: Logger) throws(MountFailure) {
+        start = .now
         self.settings = settings
         self.mountPoint = mountPoint
         self.logger = logger

@@ -163,6 +163,29 @@ import Testing
         #expect(second.keys == ["e/clean", "e/f", "e/g"])
     }
 
+    @Test("A journal that has grown is made short behind the changes, and has all that came meanwhile")
+    func grown() async throws {
+        let first = try Space(.local, quietTime: .seconds(1000))
+        for number in 0..<50 { first.foreign("d/\(number)", "\(number)") }
+        #expect(try await first.list("d").count == 50)
+        let deep = "s/" + String(repeating: String(repeating: "x", count: 200) + "/", count: 4)
+        var dead = RowBatch()
+        for number in 0..<5000 { dead.set(RowKind.listed.name(Array("\(deep)\(number)/".utf8)), []) }
+        for number in 0..<5000 { dead.remove(RowKind.listed.name(Array("\(deep)\(number)/".utf8))) }
+        first.volume.journal.rows.enqueue(dead)
+        // More than 4 MiB, and nearly all of it dead.
+        var number = 0
+        repeat {
+            first.foreign("e\(number)/there", "there")
+            try await first.write("e\(number)/here", "here")
+            first.expire()
+            number += 1
+        } while first.volume.journal.rows.size > 4 << 20
+        let second = try Space(.local, after: first)
+        for past in 0..<number { #expect(try await second.list("e\(past)") == ["here", "there"]) }
+        #expect(await second.settle().isEmpty)
+    }
+
     @Test("Renames of one file that has not moved yet are one copy; two names are exchanged right")
     func coalesced() async throws {
         let space = try space()

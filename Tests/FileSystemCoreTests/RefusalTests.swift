@@ -7,6 +7,20 @@ import Testing
 
 /// What becomes of changes that S3 refuses for good, apart from contents.
 @Suite struct RefusalTests {
+    @Test("That the space is gone is told by the first look, and by the network's return when that came too late")
+    func goneSpace() async throws {
+        let first = try Space(.local)
+        first.fail(.noSuchBucket) { _ in true }
+        await #expect(throws: ObjectStoreError.self) { try await first.volume.begin() }
+        #expect(first.volume.report().lastError?.code == .noSuchBucket)
+
+        let second = try Space(.local, after: first)
+        second.fail(.noSuchBucket) { _ in true }
+        second.volume.noteSilence()
+        while second.volume.report().isOffline { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(second.volume.report().lastError?.code == .noSuchBucket)
+    }
+
     @Test(
         "What S3 would not delete stays deleted here, is told, and goes when it is tried again, by the next mount too")
     func refusedDeletion() async throws {

@@ -1,3 +1,4 @@
+import Journal
 import ObjectStore
 import SystemPackage
 import Testing
@@ -5,6 +6,69 @@ import Testing
 @testable import FileSystemCore
 
 @Suite struct ValueTests {
+    @Test("What changes in the base while it is written down is not lost, and comes behind")
+    func recorded() throws {
+        let (prefix, below) = (try #require(KeyPrefix("s/")), try #require(KeyPrefix("s/d/")))
+        var base = Base(root: prefix)
+        func set(_ prefix: KeyPrefix, _ text: String, _ tag: String?) throws {
+            let name = try #require(EntryName(Array(text.utf8)))
+            let key = try #require(ObjectKey(prefix.bytes + name.bytes))
+            let object = tag.map {
+                ObjectSummary(version: ObjectVersion(key: key, eTag: ETag($0)), size: 1, lastModified: 0)
+            }
+            base.set(prefix, name, to: object)
+        }
+        for name in ["a", "b"] { try set(below, name, "1") }
+        _ = base.takeChanges()
+        var rows = base.beginRecord().allRows()
+        try set(below, "a", nil)
+        _ = base.takeChanges()
+        try set(below, "b", "2")
+        try set(prefix, "c", "1")
+        _ = base.takeChanges()
+        #expect(rows.rows != base.allRows().rows)
+        rows.append(base.endRecord())
+        #expect(rows.rows == base.allRows().rows)
+        // Nothing of before, and nothing of what nobody recorded.
+        try set(prefix, "d", "1")
+        _ = base.takeChanges()
+        _ = base.beginRecord()
+        #expect(base.endRecord().isEmpty)
+    }
+
+    @Test("A directory knows which of its children are directories, whatever is added, moved, replaced and removed")
+    func subdirectories() throws {
+        let options = VolumeOptions(prefix: try #require(KeyPrefix("s/")), uid: 0, gid: 0)
+        let attributes = VolumeState.attributes(options, isDirectory: true, modified: Timestamp(seconds: 0))
+        var tree = Tree(prefix: options.prefix, rootAttributes: attributes)
+        func add(_ parent: InodeNumber, _ name: String, isDirectory: Bool) throws -> InodeNumber {
+            let name = try #require(EntryName(Array(name.utf8)))
+            return tree.add(
+                parent, name, isDirectory ? .directory(DirectoryState()) : .file(FileState()), attributes)
+        }
+        func expect(_ parent: InodeNumber, _ directories: Set<InodeNumber>, count: Int) {
+            #expect(tree[parent]?.directory?.subdirectories == directories)
+            #expect(tree[parent]?.directory?.children.count == count)
+        }
+        let (a, b) = (try add(.root, "a", isDirectory: true), try add(.root, "b", isDirectory: true))
+        let file = try add(.root, "file", isDirectory: false)
+        expect(.root, [a, b], count: 3)
+        tree.move(b, to: a, try #require(tree[b]?.name))
+        tree.move(file, to: a, try #require(tree[file]?.name))
+        expect(.root, [a], count: 1)
+        expect(a, [b], count: 2)
+        // Under one name after another, and a file in a directory's place.
+        tree.move(file, to: a, try #require(tree[b]?.name))
+        expect(a, [], count: 1)
+        let c = try add(a, "c", isDirectory: true)
+        expect(a, [c], count: 2)
+        tree.detach(c)
+        tree.detach(c)
+        expect(a, [], count: 1)
+        tree.detach(a)
+        expect(.root, [], count: 0)
+    }
+
     @Test("Names that Linux or S3 cannot hold are refused with the errno that says why")
     func names() {
         func errno(_ bytes: [UInt8]) -> Errno? {

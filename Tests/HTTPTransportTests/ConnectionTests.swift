@@ -74,6 +74,33 @@ struct Connections {
         #expect(try await transport.send(upload).text == "100000 same")
     }
 
+    @Test("Whether a server takes connections is known from the first attempt on, and one that stood is remembered")
+    func reach() async throws {
+        let transport = try makeTransport()
+        #expect(transport.reach == .unknown)
+        var mortal: TestServer? = try TestServer()
+        let port = try #require(mortal?.port)
+        mortal = nil
+        let gone = HTTPRequest(.get, "http://127.0.0.1:\(port)/check")
+        #expect(await failure(transport, gone) == .notConnected)
+        #expect(transport.reach == .refused)
+        _ = try await transport.send(HTTPRequest(.get, server.url("/connection")))
+        #expect(transport.reach == .connected)
+        #expect(await failure(transport, gone) == .notConnected)
+        #expect(transport.reach == .connected)
+    }
+
+    @Test("A server that has not answered yet is known to be there")
+    func reachWithoutAnswer() async throws {
+        let transport = try makeTransport()
+        let waiting = hold(transport, "reach", "-", priority: 0)
+        _ = try await ask("/arrived/reach")
+        while transport.reach == .unknown {}
+        #expect(transport.reach == .connected)
+        _ = try await ask("/release/reach")
+        _ = try await waiting.value
+    }
+
     @Test("No more requests run on a host than it has connections; the rest follow")
     func bounded() async throws {
         let transport = try makeTransport(connections: 3)

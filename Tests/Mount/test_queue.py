@@ -192,6 +192,18 @@ def test_environment_offline_and_wrong(aws, people, wire, offline):
     gone = mount()
     assert gone.returncode == 78 and "for-a-while" in gone.stderr
 
+    # What S3 says too late for the command, a known space being mounted without it, `status` shows.
+    wire.order("hang")
+    assert mount().returncode == 0
+
+    def told():
+        return json.loads(one.run("status", "--json", where, "--state-dir", one.state, check=True).stdout).get("lastError") or ""
+
+    assert "for-a-while" not in told()
+    wire.order("pass")
+    eventually(lambda: "for-a-while" in told(), within=30)
+    one.run("umount", where, "--state-dir", one.state, check=True)
+
 
 @pytest.mark.within(90)
 def test_lazy_umount(people, wire, bucket, offline):
