@@ -165,10 +165,15 @@ struct Base: Sendable {
         changes.remove(RowKind.directory.name(prefix.bytes))
     }
 
+    /// Where something is known in a directory, it exists, and so do those above it.
+    mutating func noteHeld(_ prefix: KeyPrefix) {
+        if directories[prefix.bytes]?.isEmpty == false { noteDirectory(prefix) }
+    }
+
     /// A directory was made here, or moved: all that is in it is known.
     mutating func noteMade(_ prefix: KeyPrefix) {
         // One that is back where it was, before its files have left.
-        if directories[prefix.bytes]?.isEmpty == false { noteDirectory(prefix) }
+        noteHeld(prefix)
         guard directories[prefix.bytes]?.isListed != true else { return }
         directories[prefix.bytes, default: Directory()].isListed = true
         changes.set(RowKind.listed.name(prefix.bytes), [])

@@ -51,7 +51,9 @@ extension VolumeState {
             attributes.contentType = contentType(node)
         }
         return Volume.Draft(
-            node: node, file: file, closed: closed, attributes: attributes, precondition: precondition(intent.place),
+            node: node, file: file, closed: closed, attributes: attributes,
+            // What another file of the view holds there is not replaced on the way to somewhere else.
+            precondition: isStored(at: intent.place, intent.key, except: inode) ? .absent : precondition(intent.place),
             context: .upload)
     }
 
@@ -82,10 +84,12 @@ extension VolumeState {
         return name.map { ContentType.of($0) } != ContentType.of(node.name)
     }
 
-    /// True when a file of the view is stored at its own name.
-    func isStored(at place: Place, _ key: ObjectKey) -> Bool {
-        guard let name = place.name, let directory = tree.inode(of: place.prefix) else { return false }
-        return tree.child(directory, name)?.file?.location?.key == key
+    /// True when a file of the view, other than `inode`, is stored at its own name.
+    func isStored(at place: Place, _ key: ObjectKey, except inode: InodeNumber? = nil) -> Bool {
+        guard let name = place.name, let directory = tree.inode(of: place.prefix),
+            let child = tree.child(directory, name)
+        else { return false }
+        return child.inode != inode && child.file?.location?.key == key
     }
 
     /// Attributes were to go to S3 with contents that need no sending any more.

@@ -45,6 +45,7 @@ extension VolumeState {
             }
         }
         base.replace(prefix, with: known)
+        base.noteHeld(prefix)
         tree[inode]?.directory?.listedAt = startedAt
         tree[inode]?.directory?.absentAt = [:]
         tree[inode]?.directory?.probeCount = 0
