@@ -109,12 +109,13 @@ struct VolumeRecovery {
     ) throws(Errno) -> (files: [InodeNumber: Staged], leftovers: [String]) {
         let store = journal.staging
         var found: [InodeNumber: Staged] = [:]
-        var kept: Set<String> = []
+        let kept = Set(nodes.values.flatMap { [$0.file?.closed, $0.file?.synced] }.compactMap { $0?.staged?.name })
+        // They are cut at the points of these rows, while what was cut off the journal may speak of later ones.
+        if let aside = journal.cutAside { store.copy(kept, to: aside.appending(SpaceJournal.stagedName)) }
         for (inode, row) in nodes {
             // Newest first: after a power cut only an older one may be whole.
             let candidates = [row.file?.closed, row.file?.synced].compactMap { $0 }.filter { $0.staged != nil }
                 .sorted { $0.generation > $1.generation }
-            kept.formUnion(candidates.compactMap { $0.staged?.name })
             for candidate in candidates where found[inode] == nil {
                 found[inode] = try Self.open(candidate, row.file, store)
             }
@@ -126,7 +127,9 @@ struct VolumeRecovery {
             }
         }
         // A row that does not read, or was cut off, may speak of any of them.
-        if let aside = journal.cutAside { store.moveLeftovers(except: kept, to: aside.appending("staged")) }
+        if let aside = journal.cutAside {
+            store.moveLeftovers(except: kept, to: aside.appending(SpaceJournal.stagedName))
+        }
         guard unreadable == 0, !journal.isCut else { return (found, []) }
         do throws(Errno) {
             return (found, try store.leftovers(except: kept))

@@ -57,6 +57,7 @@ struct Contents: Sendable {
             baseEnd = min(baseEnd, record.offset)
             size = record.offset
             generation += 1
+        case .rewritten: break
         case .rows, .rowsContinued:
             preconditionFailure("rows are not a file's contents")
         }

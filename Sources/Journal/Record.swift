@@ -16,6 +16,8 @@ struct Record: Hashable, Sendable {
         case zeros, size
         /// The end of a batch of rows, and what stands before it (`RowLog`).
         case rows, rowsContinued
+        /// What stands before it is what the log held when it was rewritten.
+        case rewritten
     }
 
     static let headByteCount = 64
@@ -33,7 +35,7 @@ struct Record: Hashable, Sendable {
     var payloadCount: Int {
         switch kind {
         case .data, .rows, .rowsContinued: Int(length)
-        case .zeros, .size: 0
+        case .zeros, .size, .rewritten: 0
         }
     }
     var byteCount: Int { Self.headByteCount + payloadCount }
@@ -57,7 +59,7 @@ struct Record: Hashable, Sendable {
             switch kind {
             case .data, .rows, .rowsContinued: (1...Int64(Self.payloadLimit)).contains(length)
             case .zeros: length > 0
-            case .size: length == 0
+            case .size, .rewritten: length == 0
             }
         guard isSound, offset >= 0, !offset.addingReportingOverflow(length).overflow else { return nil }
     }

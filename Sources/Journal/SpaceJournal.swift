@@ -51,7 +51,8 @@ public final class SpaceJournal: Sendable {
     private let owner: any DiskFile
 
     static let rowsName = "rows.log"
-    static let stagedName = "staged"
+    /// The directory of the staged logs, here and in what is put aside.
+    public static let stagedName = "staged"
     static let asidePrefix = "unreadable-"
 
     /// A name for what cannot be read.
@@ -82,7 +83,8 @@ public final class SpaceJournal: Sendable {
             throw JournalUnavailable(path: directory, reason: .disk(error))
         }
         staging = try StagedFile.Store(
-            directory: directory.appending(Self.stagedName), key: key, logger: logger, disk: disk)
+            directory: directory.appending(Self.stagedName), key: key, logger: logger, disk: disk,
+            rows: rows)
     }
 
     private static func readThrough(_ path: FilePath, _ disk: any DiskAccess) throws(Errno) {

@@ -10,7 +10,8 @@ extension StagedFile {
 
     /// Rewrites the log when more than half of it is dead. The write that led here stands in the log already, so a
     /// failure is no failure of the write: the old log goes on, and the next try waits until it has grown by half.
-    func compactIfWorthwhile(_ writer: inout LogWriter) {
+    /// `isSettled`: what the log holds now is about to be noted as a point.
+    func compactIfWorthwhile(_ writer: inout LogWriter, isSettled: Bool = false) {
         // A recovery that is to end at a point needs the records up to it.
         guard writer.heldPoint == nil, writer.end > writer.compactionThreshold,
             contents.withLock({ $0.map.stagedCount }) < writer.end / 2
@@ -18,6 +19,8 @@ extension StagedFile {
             return
         }
         do throws(Errno) {
+            // A power cut must not bring back rows that name a point of before: what is written now, nobody has closed.
+            if !isSettled { try store.rows?.sync() }
             try compact(&writer)
         } catch {
             writer.compactionThreshold = writer.end + writer.end / 2
@@ -46,17 +49,7 @@ extension StagedFile {
         let (end, sequence) = (writer.end, writer.sequence)
         try replaceLog(&writer) { (old, path) throws(Errno) in
             let file = try store.disk.open(path, O_RDWR | O_CREAT | O_EXCL)
-            try store.pool.withBuffer { (buffer) throws(Errno) in
-                var position: Int64 = 0
-                while position < end {
-                    let wanted = UnsafeMutableRawBufferPointer(
-                        rebasing: buffer[..<Int(min(Int64(buffer.count), end - position))])
-                    let count = try old.log.file.read(at: position, into: wanted)
-                    if count == 0 { throw .ioError }
-                    try file.write(UnsafeRawBufferPointer(rebasing: wanted[..<count]), at: position)
-                    position += Int64(count)
-                }
-            }
+            guard try store.copyBytes(of: old.log.file, to: file, upTo: end) == end else { throw .ioError }
             // What the disk has dropped does not open.
             let copy = try StagedFile.Store.replay(Log.open(path, .stagedFile, store.key, on: store.disk), store.pool)
             guard copy.end == end, copy.sequence == sequence else { throw .ioError }
@@ -125,6 +118,7 @@ private struct LogCopy: ~Copyable {
             }
         }
         if contents.size != old.size { try append(.size, offset: old.size, length: 0) }
+        try append(.rewritten, offset: 0, length: 0)
     }
 
     private mutating func copy(_ range: Range<Int64>, of run: Run) throws(Errno) {

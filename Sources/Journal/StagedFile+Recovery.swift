@@ -7,7 +7,7 @@ extension StagedFile.Store {
     /// record: what a crash tore there had not been synced.
     ///
     /// `point`: where to stop; what was written after it goes too. A log that was compacted since the point was noted is
-    /// read to its end, which is the same contents; one that a power cut has brought back in place of the point's does not reach
+    /// read as far as that went, which is the same contents, or newer ones that were settled then; one that a power cut has brought back in place of the point's does not reach
     /// there. `mark`: an earlier point, whose contents are given besides; nil when
     /// they can't be told from the rest any more. `.ioError` when it is no log that this store's key sealed, or ends
     /// before the point; the file is left alone then.
@@ -25,6 +25,7 @@ extension StagedFile.Store {
         let limit = point.flatMap { $0.log == log.identifier ? $0.sequence : nil }
         let marked = mark.flatMap { $0.log == log.identifier ? $0.sequence : nil }
         var replay = LogReplay(log, limit: limit, mark: marked)
+        replay.endsWithRewrite = point.map { $0.log != log.identifier } ?? false
         try pool.withBuffer { (buffer) throws(Errno) in try replay.run(buffer) }
         if let limit, replay.sequence < limit { throw .ioError }
         let dropped = fileSize - replay.end
@@ -63,8 +64,10 @@ private struct LogReplay {
     private(set) var sequence: UInt64 = 1
     /// The contents before the record number `mark`.
     private(set) var marked: Contents?
-    private let limit: UInt64
+    private var limit: UInt64
     private let mark: UInt64?
+    /// Stops behind what the log held when it was rewritten.
+    var endsWithRewrite = false
 
     /// Stops before the record number `limit`.
     init(_ log: Log, limit: UInt64?, mark: UInt64?) {
@@ -99,6 +102,7 @@ private struct LogReplay {
             used += record.byteCount
             sequence += 1
             if mark == sequence { marked = contents }
+            if endsWithRewrite, record.kind == .rewritten { limit = sequence }
         }
         return used
     }

@@ -1,5 +1,6 @@
 import Bytes
 import Disk
+import Glibc
 import Logging
 import Sealing
 import SystemPackage
@@ -11,12 +12,15 @@ extension StagedFile {
         let key: SealingKey?
         let logger: Logger
         let disk: any DiskAccess
+        /// What speaks of the logs.
+        let rows: RowLog?
         /// Room for a megabyte of records. Two writers and two readers find one ready; more get fresh memory.
         let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 4)
 
         /// Makes what is missing. Without a key, records are checked but not sealed.
         public init(
-            directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk()
+            directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk(),
+            rows: RowLog? = nil
         ) throws(JournalUnavailable) {
             do throws(Errno) {
                 try disk.createDirectory(directory)
@@ -27,6 +31,7 @@ extension StagedFile {
             self.key = key
             self.logger = logger
             self.disk = disk
+            self.rows = rows
         }
 
         /// Makes an empty staged file over a base of `baseSize` bytes (0 for a new file).
@@ -57,6 +62,41 @@ extension StagedFile {
             guard !left.isEmpty, (try? disk.createDirectory(target)) != nil else { return }
             for name in left { try? disk.rename(directory.appending(name), to: target.appending(name)) }
             try? disk.syncDirectory(target)
+        }
+
+        /// Copies logs as they are to `directory`, before they are cut at a point. Best effort.
+        public func copy(_ names: Set<String>, to target: FilePath) {
+            guard !names.isEmpty, (try? disk.createDirectory(target)) != nil else { return }
+            for name in names.sorted() {
+                do throws(Errno) {
+                    let source = try disk.open(directory.appending(name), O_RDONLY)
+                    let copy = try disk.open(target.appending(name), O_RDWR | O_CREAT | O_EXCL)
+                    try copyBytes(of: source, to: copy)
+                } catch {
+                    logger.warning(
+                        "A staged file could not be copied", metadata: ["name": "\(name)", "reason": "\(error)"])
+                }
+            }
+            try? disk.syncDirectory(target)
+        }
+
+        /// All bytes up to `end`, or as far as there are any. Returns how many.
+        @discardableResult
+        func copyBytes(
+            of source: any DiskFile, to target: any DiskFile, upTo end: Int64 = .max
+        ) throws(Errno) -> Int64 {
+            try pool.withBuffer { (buffer) throws(Errno) in
+                var position: Int64 = 0
+                while position < end {
+                    let wanted = UnsafeMutableRawBufferPointer(
+                        rebasing: buffer[..<Int(min(Int64(buffer.count), end - position))])
+                    let count = try source.read(at: position, into: wanted)
+                    if count == 0 { break }
+                    try target.write(UnsafeRawBufferPointer(rebasing: wanted[..<count]), at: position)
+                    position += Int64(count)
+                }
+                return position
+            }
         }
 
         /// Gives a log that does not open another name, under which nothing removes it. Best effort: it may be gone.

@@ -224,6 +224,36 @@ import Testing
         }
     }
 
+    @Test("A point of before a compaction means what that has kept, not what was written since; and no row names it")
+    func pointBeforeCompaction() throws {
+        let disk = SimulatedDisk(seed: 1)
+        var rows: [[UInt8]: [UInt8]] = [:]
+        func open(_ disk: SimulatedDisk) throws -> SpaceJournal {
+            rows = [:]
+            return try SpaceJournal(directory: "/j", key: nil, logger: quiet, disk: disk) { name, value in
+                rows[Array(name)] = value.map { Array($0) }
+            }
+        }
+        let journal = try open(disk)
+        let file = try journal.staging.create(baseSize: 0)
+        let size = 12 << 20
+        try file.write([UInt8](repeating: 1, count: size), at: 0)
+        let point = try file.settle(mayCompact: true).point
+        try file.sync()
+        file.release(point)
+        journal.rows.enqueue(batch([([1], [1])]))
+        let second = [UInt8](repeating: 2, count: size)
+        try file.write(second, at: 0)
+        #expect(file.diskUsage < Int64(size) * 3 / 2, "it was compacted")
+        try file.write([UInt8](repeating: 3, count: 100_000), at: 0)
+        let again = try open(disk.crash(power: false))
+        #expect(try again.staging.recover(file.name, upTo: point).file.all() == second)
+        withExtendedLifetime(again) {}
+        let after = try open(disk.crash(power: true))
+        #expect(rows == [[1]: [1]])
+        withExtendedLifetime(after) {}
+    }
+
     @Test("A log that is written anew after a failed sync still comes back to the point that was noted")
     func pointAfterFailedSync() throws {
         for isSealed in [false, true] {
