@@ -63,10 +63,9 @@ def disk():
 
 
 def possible(ledger, before):
-    """The states of which one must be there: that after the last fsync, and those after the steps that followed; and the
-    file that was put last, whose close may be among what is lost."""
+    """The states of which one must be there: that after the last fsync, and those after the steps that followed."""
     states, state = [(before.hashes(), set(before.folders))], (before.hashes(), set(before.folders))
-    step = last = None
+    step = None
     for line in Path(ledger).read_text().splitlines():
         if line == "ok":
             state = applied(step, *state)
@@ -75,12 +74,11 @@ def possible(ledger, before):
             step = None
         else:
             step = json.loads(line)
-            last = step["path"] if step["do"] == "put" else last
     if step:
         new = step["do"] == "put" and step["path"] not in state[0]
         states.append(applied(step, *state))
         states += [applied(step | {"sha": EMPTY}, *state)] if new else []
-    return states, last
+    return states
 
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -111,6 +109,15 @@ class Cuts:
         self.disk.down()
         self.disk.up()
         self.mount()
+        self.close_again()
+
+    def close_again(self):
+        """What was fsynced, and its close is lost, is for nobody else yet: it is closed again, for good."""
+        status = json.loads(self.person.run("status", self.mounted.path, "--json", check=True).stdout)
+        assert status["unclosedCount"] == len(status["unclosed"])
+        for file in status["unclosed"]:
+            os.close(os.open(self.mounted.path / file["path"], os.O_WRONLY | os.O_APPEND))
+        Writer.sync_folder(self.mounted.path)
 
     def work(self):
         """Nothing gets to S3 while they write, so that all there is comes from the disk."""
@@ -127,15 +134,12 @@ class Cuts:
         self.wire.order("pass")
         self.again()
         for number, before in self.trees.items():
-            states, last = possible(self.ledger(number), before)
+            states = possible(self.ledger(number), before)
             found = Tree.read(self.mounted.path / f"writer{number}")
             # S3 may be ahead of what the cut has left of the journal: an older name of ours may be there besides.
             if not any(files.items() <= found.hashes().items() for files, _ in states):
                 raise AssertionError(self.difference(number, found, states))
             self.trees[number] = found
-            # What was fsynced, and its close is lost, is for nobody else yet: it is closed again.
-            if last in found.files:
-                write_all(self.mounted.path / f"writer{number}" / last, found.files[last])
 
     def difference(self, number, found, states):
         seen, last = found.hashes(), self.ledger(number).read_text().splitlines()[-8:]
