@@ -51,10 +51,13 @@ extension Volume {
     func followOwnWrite(_ inode: InodeNumber) async throws(ObjectStoreError) -> Bool {
         let location = try? look { state throws(Errno) in state.tree[inode]?.file?.location }
         guard let location, let place = Place(location.key), let (there, own) = try await ownWrite(at: location.key),
-            own.inode == inode, there.version != location
+            there.version != location
         else { return false }
         return update { state in
-            guard state.tree[inode]?.file?.location == location else { return false }
+            guard let file = state.tree[inode]?.file, file.location == location else { return false }
+            // What a power cut has taken here is still newer than what it replaced, where nothing written since stands on that.
+            let isFree = !file.isDirty || file.staged?.hidesBase ?? true
+            guard own.inode == inode || (own.isDisowned && isFree) else { return false }
             // One that was begun later may be under way.
             state.forgetAttempts(at: location.key, through: own)
             state.setKnown(place, there)

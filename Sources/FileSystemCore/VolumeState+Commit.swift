@@ -19,6 +19,8 @@ struct Attempt: Sendable, Equatable {
         return attempt
     }
 
+    var isDisowned: Bool { inode == Self.nobody }
+
     private static let nobody = InodeNumber(0)
 
     func made(_ there: ObjectDetails) -> Bool {
