@@ -112,13 +112,20 @@ struct MountCommand: ParsableCommand {
         switch result {
         case .success(let code):
             if code != 0, pipe == nil, let told { throw told }
-            Glibc.exit(code)
+            leave(code)
         case .failure(let error):
             guard let pipe else { throw error }
             let failure = CommandFailure(error) ?? CommandFailure(.internalError, "\(error)")
             pipe.reportFailure(failure.message, exit: failure.code.rawValue)
-            Glibc.exit(failure.code.rawValue)
+            leave(failure.code.rawValue)
         }
+    }
+
+    /// Ends the process at once. Tasks may be sealing what can wait for the next start, and a library's own ending would take
+    /// its locks away from under them.
+    private func leave(_ code: Int32) -> Never {
+        fflush(nil)
+        _exit(code)
     }
 
     /// The same mount for a process that stays, with every path from the root.

@@ -413,7 +413,7 @@ def test_damaged_journal(people, wire, bucket, offline):
     assert os.listdir(mounted.path) == ["a"]
     (aside,) = status(one, mounted)["asides"]
     assert aside["path"] in mounted.log.read_text() and "damaged" in mounted.log.read_text()
-    assert len(os.listdir(Path(aside["path"]) / "staged")) == 2
+    assert len(os.listdir(Path(aside["path"]) / "staged")) == 3
     told = one.run("status", mounted.path, check=True).stdout
     assert aside["path"] in told and "rm -r PATH" in told
     wire.order("pass")
