@@ -10,8 +10,7 @@ extension StagedFile {
 
     /// Rewrites the log when more than half of it is dead. The write that led here stands in the log already, so a
     /// failure is no failure of the write: the old log goes on, and the next try waits until it has grown by half.
-    /// `isSettled`: what the log holds now is about to be noted as a point.
-    func compactIfWorthwhile(_ writer: inout LogWriter, isSettled: Bool = false) {
+    func compactIfWorthwhile(_ writer: inout LogWriter) {
         // A recovery that is to end at a point needs the records up to it.
         guard writer.heldPoint == nil, writer.end > writer.compactionThreshold,
             contents.withLock({ $0.map.stagedCount }) < writer.end / 2
@@ -19,8 +18,9 @@ extension StagedFile {
             return
         }
         do throws(Errno) {
-            // A power cut must not bring back rows that name a point of before: what is written now, nobody has closed.
-            if !isSettled { try store.rows?.sync() }
+            // A power cut must not bring back rows that name a point of before, and take for it what the new log holds:
+            // that may be contents that nobody has closed.
+            try store.rows?.sync()
             try compact(&writer)
         } catch {
             writer.compactionThreshold = writer.end + writer.end / 2
@@ -42,10 +42,10 @@ extension StagedFile {
         writer.compactionThreshold = max(Self.smallestCompaction, writer.end)
     }
 
-    /// Writes the log once more after a sync that failed, when only a new file is to be trusted. While somebody has noted a
-    /// point of it, all of it is copied as it is, with its salt and its numbers, so that the point still means what it did.
+    /// Writes the log once more after a sync that failed, when only a new file is to be trusted. All of it is copied as it
+    /// is, with its salt and its numbers, so that every point that was noted of it, also in a row that only the disk has yet,
+    /// still means what it did.
     func renew(_ writer: inout LogWriter) throws(Errno) {
-        guard writer.heldPoint != nil else { return try compact(&writer) }
         let (end, sequence) = (writer.end, writer.sequence)
         try replaceLog(&writer) { (old, path) throws(Errno) in
             let file = try store.disk.open(path, O_RDWR | O_CREAT | O_EXCL)

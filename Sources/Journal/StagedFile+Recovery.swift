@@ -7,10 +7,10 @@ extension StagedFile.Store {
     /// record: what a crash tore there had not been synced.
     ///
     /// `point`: where to stop; what was written after it goes too. A log that was compacted since the point was noted is
-    /// read as far as that went, which is the same contents, or newer ones that were settled then; one that a power cut has brought back in place of the point's does not reach
-    /// there. `mark`: an earlier point, whose contents are given besides; nil when
-    /// they can't be told from the rest any more. `.ioError` when it is no log that this store's key sealed, or ends
-    /// before the point; the file is left alone then.
+    /// read as far as that went, which is the same contents, or newer ones that were settled then; one that a power cut
+    /// has brought back in place of the point's does not reach there. `mark`: an earlier point, whose contents are given
+    /// besides; nil when they can't be told from the rest any more. `.ioError` when it is no log that this store's key
+    /// sealed, or ends before the point; the file is left alone then.
     public func recover(
         _ name: String, upTo point: StagedFile.Point? = nil, marking mark: StagedFile.Point? = nil
     ) throws(Errno) -> (file: StagedFile, marked: StagedFile.Snapshot?) {

@@ -86,7 +86,7 @@ public final class StagedFile: Sendable {
             try flushTail(&writer)
             if mayCompact {
                 writer.heldPoint = nil
-                compactIfWorthwhile(&writer, isSettled: true)
+                compactIfWorthwhile(&writer)
             }
             let contents = contents.withLock { $0 }
             let point = Point(log: contents.log.identifier, sequence: writer.sequence)
