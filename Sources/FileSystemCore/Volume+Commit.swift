@@ -26,7 +26,7 @@ extension Volume {
             effect(&state)
             if case .failed(let error) = result { state.lastError = error }
             state.overlay.finished(intent, result, now: clock.monotonic(), jitter: clock.random())
-            if case .failed(let error) = result { state.settle(intent, after: error) }
+            if case .failed(let error) = result { state.settle(intent, after: error, now: clock.monotonic()) }
         }
         if let inode = intent.inode {
             releasePoint(inode)
@@ -124,7 +124,8 @@ extension Volume {
         // Once a file has replaced what it stands on, only the attempt tells where those bytes are.
         let replacesBase =
             draft.file.location?.key == intent.key && contents(draft).needsBase(0..<draft.file.size)
-        // Once it is replaced, what a power cut leaves here could stand on a version that is nowhere any more.
+        // Once it is replaced, what a power cut leaves here could stand on a version that is nowhere any more. Where the
+        // disk refuses that, bringing the bytes to S3 is the safest that is left.
         if draft.precondition != .absent, options.durability == .local { try? draft.file.staged?.sync() }
         let eTag = try await answered(intent, attempt, mustBeWritten: replacesBase) {
             () async throws(ObjectStoreError) in

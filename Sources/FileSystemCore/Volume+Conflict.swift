@@ -266,7 +266,7 @@ extension VolumeState {
     /// What becomes of a change that S3 refuses for good. It stays in the queue, as failed, until somebody tries it again
     /// or gives it up, and the view stays as it was changed. Only two kinds go, and the view goes back to what S3 has: what
     /// has lost the version it was about, and what is told to the very call that made it.
-    mutating func settle(_ intent: Intent, after error: ObjectStoreError) {
+    mutating func settle(_ intent: Intent, after error: ObjectStoreError, now: Duration) {
         guard error.isRefusal else { return }
         let isLost = [.notFound, .sourceChanged, .preconditionFailed].contains(error.code)
         guard isLost || mayTakeBack(intent) else { return }
@@ -292,13 +292,27 @@ extension VolumeState {
                 tree[inode]?.attributes.stored = nil
             }
         case .copy:
-            overlay.giveUp(intent.id)
-            if let inode = intent.inode, let node = tree[inode], node.isLinked, node.file?.isDirty == false {
+            guard let inode = intent.inode, let node = tree[inode], node.isLinked else {
+                overlay.giveUp(intent.id)
+                break
+            }
+            if node.file?.isDirty == true {
+                withdrawCopy(intent, of: inode, now)
+            } else {
+                overlay.giveUp(intent.id)
                 notices.append(.deleted(node.parent, inode, node.name))
                 tree.detach(inode)
             }
         }
         forgetListings()
+    }
+
+    /// The file's bytes lie here and go by a put, so what was to be deleted after the copy is deleted after that.
+    private mutating func withdrawCopy(_ intent: Intent, of inode: InodeNumber, _ now: Duration) {
+        let put = overlay.committer.intents(of: inode).last { $0.intent.kind == .put }?.intent.id
+        let withdrawn = overlay.withdraw(intent.id)
+        if put == nil { overlay.settle(withdrawn: intent) }
+        _ = take(the: withdrawn, over: put, now)
     }
 
     /// True for a rename or a removal whose call still waits and is about to fail. A file's new attributes were promised

@@ -62,8 +62,8 @@ extension World {
             guard let found = candidate.loss(view, power: power, stored: stored, later: later) else {
                 model = candidate
                 model.adopt(view, power: power, stored: stored)
-                // S3 may be ahead of what the journal knows.
-                if power || hadTrouble { isExact = false }
+                // S3 may be ahead of what the journal knows; where it is, a version that the view shows is gone.
+                if power || hadTrouble || view.files.values.contains(nil) { isExact = false }
                 return
             }
             if !losses.contains(found) { losses.append(found) }
