@@ -87,8 +87,8 @@ extension BlockCache {
                 // Whoever writes there finds out at the next write, and may leave something for another round.
                 for other in others { try? Directory.removeTree(other) }
             }
-            try onDisk { () throws(Errno) in if !(try generation.superseded().isEmpty) { throw Errno.directoryNotEmpty }
-            }
+            let left = try onDisk { () throws(Errno) in try generation.superseded() }
+            guard left.isEmpty else { throw NotKept.disk(.directoryNotEmpty) }
             mayWrite.store(true, ordering: .relaxed)
         } catch {
             complaints.say(

@@ -28,6 +28,9 @@ struct EntryName: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     private init(trusted bytes: [UInt8]) { self.bytes = bytes }
 
+    /// All bytes at once: an array's own way takes them one by one.
+    func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
+
     /// Stands for the root, which has no name; never compared or shown.
     static let root = EntryName(trusted: [])
 

@@ -177,7 +177,7 @@ public final class Volume: FileSystem {
         if journal.rows.isWorthRewriting, !isRewriting.exchange(true, ordering: .acquiringAndReleasing) {
             // All that is known is written: whoever has made this change does not wait for it.
             Task(executorPreference: clock.executor) {
-                self.rewriteJournal()
+                self.rewriteJournal(where: \.isWorthRewriting)
                 self.isRewriting.store(false, ordering: .releasing)
             }
         }
@@ -201,9 +201,7 @@ public final class Volume: FileSystem {
             if isNew {
                 logger.error(
                     "Changes cannot be kept on this disk: make room in state_dir", metadata: ["reason": "\(error)"])
-                if isRetrying.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged {
-                    Task(executorPreference: clock.executor) { await self.retryJournal() }
-                }
+                if beginsRetrying() { Task(executorPreference: clock.executor) { await self.retryJournal() } }
             }
             return false
         }
@@ -211,17 +209,26 @@ public final class Volume: FileSystem {
 
     /// Until the disk takes it, also where nothing else happens: what S3 has told meanwhile should outlive this process.
     private func retryJournal() async {
-        defer { isRetrying.store(false, ordering: .relaxed) }
         repeat {
-            guard (try? await clock.sleep(.seconds(10))) != nil else { return }
-        } while journalTrouble != nil && !flushJournal()
+            repeat {
+                guard (try? await clock.sleep(.seconds(10))) != nil else { return }
+            } while journalTrouble != nil && !flushJournal()
+            isRetrying.store(false, ordering: .sequentiallyConsistent)
+            // Whoever failed in between has left it to this task.
+        } while journalTrouble != nil && beginsRetrying()
+    }
+
+    private func beginsRetrying() -> Bool {
+        isRetrying.compareExchange(expected: false, desired: true, ordering: .sequentiallyConsistent).exchanged
     }
 
     /// Why the journal takes no changes; nil while it does.
     var journalTrouble: Errno? { journalFailure.withLock { $0 } }
 
-    func rewriteJournal() {
+    /// Writes the journal anew, from memory, unless whoever came before has done so meanwhile.
+    func rewriteJournal(where isWanted: (RowLog) -> Bool) {
         rewriting.withLock { _ in
+            guard isWanted(journal.rows) else { return }
             // The base may be large: it is written down while everything goes on, and what changes in it meanwhile comes
             // behind.
             let known = state.withLock { $0.base.beginRecord() }.allRows()
@@ -246,7 +253,7 @@ public final class Volume: FileSystem {
     func syncRows() throws(Errno) {
         do throws(Errno) { try journal.rows.sync() } catch {
             guard journal.rows.needsRewriting else { throw error }
-            rewriteJournal()
+            rewriteJournal(where: \.needsRewriting)
             try journal.rows.sync()
         }
     }

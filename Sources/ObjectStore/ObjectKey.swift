@@ -13,6 +13,9 @@ public struct ObjectKey: Hashable, Comparable, Sendable, CustomStringConvertible
 
     public init?(_ text: String) { self.init(Array(text.utf8)) }
 
+    /// All bytes at once: an array's own way takes them one by one.
+    public func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
+
     public var description: String { String(decoding: bytes, as: UTF8.self) }
 
     public static func < (a: ObjectKey, b: ObjectKey) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
@@ -33,6 +36,9 @@ public struct KeyPrefix: Hashable, Sendable, CustomStringConvertible {
     }
 
     public init?(_ text: String) { self.init(Array(text.utf8)) }
+
+    /// All bytes at once: an array's own way takes them one by one.
+    public func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 
     /// The prefix that this one is directly below; nil for the empty one.
     public var parent: KeyPrefix? {

@@ -20,7 +20,7 @@ enum Main {
             var command = try Cognitofs.parseAsRoot(arguments)
             if let command = command as? any WaitingCommand { waitFor(command) }
             try command.run()
-            exit(0)
+            leave(0)
         } catch {
             end(error, isHelper: isHelper)
         }
@@ -31,7 +31,7 @@ enum Main {
         Task.detached {
             do {
                 try await command.runWaiting()
-                exit(0)
+                leave(0)
             } catch {
                 end(error, isHelper: false)
             }
@@ -42,21 +42,27 @@ enum Main {
     private static func end(_ error: any Error, isHelper: Bool) -> Never {
         if let failure = CommandFailure(error) {
             Console.note(failure.message)
-            exit(isHelper ? failure.code.forMountHelper : failure.code.rawValue)
+            leave(isHelper ? failure.code.forMountHelper : failure.code.rawValue)
         }
-        if let code = error as? ArgumentParser.ExitCode { exit(code.rawValue) }
+        if let code = error as? ArgumentParser.ExitCode { leave(code.rawValue) }
         let message = Cognitofs.fullMessage(for: error)
         if Cognitofs.exitCode(for: error).isSuccess {
             Console.line(message)
-            exit(0)
+            leave(0)
         }
         if Cognitofs.exitCode(for: error) == .validationFailure {
             Console.error(message + "\n")
-            exit(isHelper ? ExitCode.usage.forMountHelper : ExitCode.usage.rawValue)
+            leave(isHelper ? ExitCode.usage.forMountHelper : ExitCode.usage.rawValue)
         }
         Console.note("\(error)")
-        exit(isHelper ? ExitCode.internalError.forMountHelper : ExitCode.internalError.rawValue)
+        leave(isHelper ? ExitCode.internalError.forMountHelper : ExitCode.internalError.rawValue)
     }
+}
+
+/// Ends the process at once. Tasks may be at work still, and a library's own ending would take its locks away from under them.
+func leave(_ code: Int32) -> Never {
+    fflush(nil)
+    _exit(code)
 }
 
 /// A command that speaks to servers.

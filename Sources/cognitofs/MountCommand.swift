@@ -121,13 +121,6 @@ struct MountCommand: ParsableCommand {
         }
     }
 
-    /// Ends the process at once. Tasks may be sealing what can wait for the next start, and a library's own ending would take
-    /// its locks away from under them.
-    private func leave(_ code: Int32) -> Never {
-        fflush(nil)
-        _exit(code)
-    }
-
     /// The same mount for a process that stays, with every path from the root.
     private func daemonArguments(_ mountPoint: String, _ loaded: LoadedSettings) -> [String] {
         let flags: [(String, String?)] = [

@@ -155,7 +155,7 @@ import Testing
         _ = try await first.list("d")
         try await first.write("d/f", "1")
         try await first.rename("d", "e")
-        first.volume.rewriteJournal()
+        first.volume.rewriteJournal { _ in true }
         try await first.write("e/g", "2")
         let second = try killed(first)
         #expect(try await second.list("e") == ["clean", "f", "g"])
