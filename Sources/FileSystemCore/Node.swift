@@ -191,6 +191,8 @@ struct DirectoryState: Sendable {
     private(set) var subdirectories: Set<InodeNumber> = []
     /// When a complete listing of this directory began, on the volume's clock; nil: never.
     var listedAt: Duration?
+    /// How long that took, where it was more than one page of names; else zero.
+    var listingTime = Duration.zero
     /// A marker object exists on S3.
     var hasMarker = false
     /// Names that S3 was asked for by themselves and does not have, and when.

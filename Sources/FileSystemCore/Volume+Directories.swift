@@ -16,7 +16,7 @@ extension Volume {
     private func openListed(_ inode: InodeNumber) -> Answer<Opened> {
         do throws(Errno) {
             let isFresh = try look { state throws(Errno) in
-                state.isFresh(try state.tree.directory(inode).listedAt, now: clock.monotonic())
+                state.isFresh(try state.tree.directory(inode), now: clock.monotonic())
             }
             if isFresh { return now { state throws(Errno) in try state.openStream(inode) } }
             return .later { () async throws(Errno) in

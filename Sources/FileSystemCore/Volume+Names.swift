@@ -97,7 +97,7 @@ extension Volume {
                 guard let node = state.tree.child(parent, name) else { throw .noSuchFileOrDirectory }
                 guard let directory = node.directory else { throw .notDirectory }
                 guard directory.children.isEmpty else { throw .directoryNotEmpty }
-                return state.isFresh(directory.listedAt, now: self.clock.monotonic())
+                return state.isFresh(directory, now: self.clock.monotonic())
             }
             if isKnown { return removeDirectory(parent, name) }
             return .later { () async throws(Errno) in
@@ -137,7 +137,7 @@ extension VolumeState {
         _ parent: InodeNumber, _ name: EntryName, _ now: Duration, force: Bool
     ) throws(Errno) -> Entry? {
         let directory = try tree.directory(parent)
-        let isListed = isFresh(directory.listedAt, now: now)
+        let isListed = isFresh(directory, now: now)
         if let child = tree.child(parent, name) {
             guard force || isListed || isFresh(child.seenAt, now: now) || isOwned(child) else { return nil }
             return try entry(child.inode, now: now)
@@ -147,12 +147,9 @@ extension VolumeState {
         guard force || isListed || isAbsent else { return nil }
         // A name that could not be asked for is not remembered as missing.
         guard isListed || isAbsent else { throw .noSuchFileOrDirectory }
-        let since = max(isListed ? directory.listedAt ?? .zero : .zero, directory.absentAt[name] ?? .zero)
-        let left = since + options.freshness - now
-        return Entry(
-            attributes: nil,
-            entryTimeout: max(0, Double(left.components.seconds) + Double(left.components.attoseconds) / 1e18),
-            attributeTimeout: 0)
+        let listed = isListed ? freshUntil(directory) ?? .zero : .zero
+        let end = max(listed, directory.absentAt[name].map { $0 + options.freshness } ?? .zero)
+        return Entry(attributes: nil, entryTimeout: max(0, seconds(end - now)), attributeTimeout: 0)
     }
 
     /// Checks that `name` can be made in `parent`.

@@ -3,17 +3,19 @@ import SystemPackage
 
 /// The refresher: brings base and view up to what S3 holds, when somebody looks.
 extension Volume {
-    /// How big a known directory may be for a single name to be worth a new listing of it all.
-    private static let listingLimit = 1000
+    /// Names that S3 gives in one answer.
+    private static let pageSize = 1000
 
     /// Makes what is known of `name` in `parent` fresh.
     func refresh(_ parent: InodeNumber, _ name: EntryName) async throws(Errno) {
         let wantsListing = try change { state throws(Errno) in
             let directory = try state.tree.directory(parent)
             if state.isBlind { return false }
-            if directory.listedAt != nil { return directory.children.count <= Self.listingLimit }
-            state.tree[parent]?.directory?.probeCount += 1
-            return directory.probeCount >= 2
+            let count = directory.probeCount + 1
+            state.tree[parent]?.directory?.probeCount = count
+            guard directory.listedAt != nil else { return count > 2 }
+            // Once questions for single names, of two requests each, have cost what a listing does, that is made.
+            return 2 * count > directory.children.count / Self.pageSize
         }
         do throws(Errno) {
             if wantsListing { try await load(parent) } else { try await probe(parent, name) }
@@ -29,7 +31,7 @@ extension Volume {
     func load(_ inode: InodeNumber) async throws(Errno) {
         await listWalked(inode)
         let isFresh = try look { state throws(Errno) in
-            state.isFresh(try state.tree.directory(inode).listedAt, now: clock.monotonic())
+            state.isFresh(try state.tree.directory(inode), now: clock.monotonic())
         }
         if isFresh { return }
         let (latch, isNew) = update { state in
@@ -60,16 +62,20 @@ extension Volume {
             if isDown { throw Self.down }
             var directory = Base.Directory()
             var request = ListRequest(prefix: prefix.bytes, delimited: true)
+            var pageCount = 0
             repeat {
                 let page = try await store.list(request, .metadata)
                 directory.add(page, below: prefix)
                 request.continuation = page.continuation
+                pageCount += 1
             } while request.continuation != nil
             directory.settle()
-            let listed = directory
+            let (listed, isLong) = (directory, pageCount > 1)
             update { state in
                 state.isBlind = false
                 state.adopt(listed, as: inode, prefix, since: start, startedAt: startedAt)
+                let time = isLong ? clock.monotonic() - startedAt : .zero
+                state.tree[unkept: inode]?.directory?.listingTime = time
             }
             return .success(())
         } catch {
@@ -157,7 +163,7 @@ extension Volume {
         var waiting = [inode]
         while let next = waiting.popLast() {
             let isFresh = try look { state throws(Errno) in
-                state.isFresh(try state.tree.directory(next).listedAt, now: clock.monotonic())
+                state.isFresh(try state.tree.directory(next), now: clock.monotonic())
             }
             if !isFresh { try await load(next) }
             waiting += try look { state throws(Errno) in

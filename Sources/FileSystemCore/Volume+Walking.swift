@@ -62,7 +62,7 @@ extension Volume {
             if request.continuation != nil { state.tree[unkept: top]?.directory?.walkCount = 0 }
             for (prefix, directory) in directories {
                 guard let inode = state.tree.inode(of: prefix),
-                    !state.isFresh(state.tree[unkept: inode]?.directory?.listedAt, now: startedAt)
+                    state.tree[unkept: inode]?.directory.map({ state.isFresh($0, now: startedAt) }) != true
                 else { continue }
                 state.adopt(directory, as: inode, prefix, since: start, startedAt: startedAt)
             }

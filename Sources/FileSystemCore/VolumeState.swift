@@ -210,17 +210,28 @@ struct VolumeState: Sendable {
 
     func remainingFreshness(_ node: Node, now: Duration) -> Double {
         if node.inode == .root || !node.isLinked || isOwned(node) { return seconds(options.freshness) }
-        let seen = max(node.seenAt ?? .zero, tree[node.parent]?.directory?.listedAt ?? .zero)
-        return max(0, seconds(seen + options.freshness - now))
+        let listed = tree[node.parent]?.directory.flatMap { freshUntil($0) } ?? .zero
+        return max(0, seconds(max((node.seenAt ?? .zero) + options.freshness, listed) - now))
     }
 
-    private func seconds(_ duration: Duration) -> Double {
+    func seconds(_ duration: Duration) -> Double {
         Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
     }
 
     // MARK: Freshness
 
     func isFresh(_ seen: Duration?, now: Duration) -> Bool { seen.map { now - $0 < options.freshness } ?? false }
+
+    /// True while nobody has to ask S3 what is in the directory.
+    func isFresh(_ directory: DirectoryState, now: Duration) -> Bool { freshUntil(directory).map { now < $0 } ?? false }
+
+    /// Until when the last listing is taken for what S3 holds. A long one is good for some time more than it took: whoever
+    /// goes through all that it told would have to ask for each name again, or for all of them for each name.
+    func freshUntil(_ directory: DirectoryState) -> Duration? {
+        guard let listedAt = directory.listedAt else { return nil }
+        if options.freshness == .zero { return listedAt }
+        return listedAt + max(options.freshness, min(directory.listingTime * 4, .seconds(60)))
+    }
 
     /// True when the node's state is decided here and not by S3: changed, open for writing, or queued.
     func isOwned(_ node: Node) -> Bool {

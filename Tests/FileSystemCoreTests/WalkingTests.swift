@@ -47,6 +47,29 @@ import Testing
         #expect(space.memory.callCount(.list) <= 2 * names.count)
     }
 
+    @Test("Who looks at every file of a large directory costs its listing, however long that took")
+    func largeDirectory() async throws {
+        let space = try Space()
+        space.time.stop()
+        for number in 0..<4500 { space.foreign("d/\(number)", "x") }
+        space.faulty.setScript { call, _ in
+            if call.kind == .list { space.time.advance(by: .seconds(2)) }
+            return nil
+        }
+        let names = try await space.list("d")
+        space.memory.forgetCalls()
+        for name in names { _ = try await space.stat("d/\(name)") }
+        // The directories above have become old meanwhile.
+        #expect(space.memory.callCount(.list) < 5)
+        // What has become old is asked for by name until that has cost a listing.
+        space.time.advance(by: .seconds(100))
+        space.memory.forgetCalls()
+        _ = try await space.stat("d/0")
+        #expect(space.memory.callCount(.list) < 5)
+        for name in names { _ = try await space.stat("d/\(name)") }
+        #expect(space.memory.callCount(.list) < 30, "\(space.memory.calls.map { "\($0.kind) \($0.name)" })")
+    }
+
     @Test("Without a network nobody waits for a flat listing")
     func offline() async throws {
         let space = try Space(freshness: .seconds(1))
