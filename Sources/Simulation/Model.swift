@@ -181,7 +181,7 @@ struct Model: Sendable {
     /// What is wrong with what a crash has left. `stored`: what S3 holds, which the journal may be behind; after a power
     /// cut up to one of the `later` states.
     func loss(_ view: View, power: Bool, stored: [String: [UInt8]], later: some Sequence<Model>) -> String? {
-        let bodies = Set(stored.values)
+        func isStored(_ bytes: [UInt8]?) -> Bool { bytes.map(stored.values.contains) ?? false }
         var undecided: Set<String> = []
         for (path, file) in names {
             guard let file = files[file] else { continue }
@@ -189,15 +189,14 @@ struct Model: Sendable {
             let mayMiss = allowed.contains(nil)
             if mayMiss { undecided.insert(path) }
             guard let there = view.files[path] else {
-                let isStored = power && allowed.contains { $0.map(bodies.contains) ?? false }
-                if mayMiss || isStored { continue }
+                if mayMiss || (power && allowed.contains(where: isStored)) { continue }
                 return "\(path) is gone; it was \(Contents.name(allowed.last ?? nil))"
             }
             if mayMiss || allowed.contains(there) { continue }
             // The journal may still speak of a version that S3 has replaced by what was closed since: a reader gets that.
-            if there == nil, allowed.contains(where: { $0.map(bodies.contains) ?? false }) { continue }
+            if there == nil, allowed.contains(where: isStored) { continue }
             // Or by what was closed, on which stands what was synced since: S3 is asked before that can be read.
-            if there == nil, file.closed.map(bodies.contains) ?? false { continue }
+            if there == nil, isStored(file.closed) { continue }
             // Or S3 has what came after, which no sync had covered.
             if power, there == nil, later.contains(where: { $0.names[path] != names[path] }) { continue }
             return "\(path) is \(Contents.name(there)), not \(allowed.map { Contents.name($0) })"
@@ -217,14 +216,15 @@ struct Model: Sendable {
 
     /// Goes on from what a crash has left. What is nowhere in the view any more is on S3, where `loss` has found it.
     mutating func adopt(_ view: View, power: Bool, stored: [String: [UInt8]]) {
-        let bodies = Set(stored.values)
         let before = self
         names = [:]
         files = [:]
         directories = view.directories
         for (path, bytes) in view.files.sorted(by: { $0.key < $1.key }) {
             let kept = before.names[path].flatMap { before.files[$0] }.map { power ? $0.synced : $0.kept } ?? []
-            add(path, bytes ?? kept.compactMap { $0 }.last(where: bodies.contains) ?? kept.last.flatMap { $0 } ?? [])
+            add(
+                path,
+                bytes ?? kept.compactMap { $0 }.last(where: stored.values.contains) ?? kept.last.flatMap { $0 } ?? [])
             guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else {
                 continue
             }
@@ -237,20 +237,22 @@ struct Model: Sendable {
 /// What must be found somewhere in the end, whoever wrote it: both sides of every conflict. It holds for all runs.
 struct Ledger: Sendable {
     /// Contents that must not be lost, and whether a power cut may still take them.
-    private var live: [[UInt8]: Bool] = [:]
+    private var live: [Contents: Bool] = [:]
 
     /// Somebody has stored these, or closed a file with them.
     mutating func add(_ contents: [UInt8], isSynced: Bool) {
-        if !contents.isEmpty { live[contents] = isSynced || live[contents] ?? false }
+        if !contents.isEmpty { live[Contents(contents)] = isSynced || live[Contents(contents)] ?? false }
     }
 
-    mutating func sync(_ contents: [UInt8]) { if live[contents] != nil { live[contents] = true } }
+    mutating func sync(_ contents: [UInt8]) {
+        if live[Contents(contents)] != nil { live[Contents(contents)] = true }
+    }
 
     /// Somebody who saw them has replaced or removed them.
-    mutating func release(_ contents: [UInt8]?) { if let contents { live[contents] = nil } }
+    mutating func release(_ contents: [UInt8]?) { if let contents { live[Contents(contents)] = nil } }
 
     /// What is lost, when so much is there.
-    func lost(_ found: Set<[UInt8]>) -> [[UInt8]] { live.keys.filter { !found.contains($0) } }
+    func lost(_ found: Set<Contents>) -> [Contents] { live.keys.filter { !found.contains($0) } }
 
     /// What no sync has covered is not promised after a power cut.
     mutating func powerCut() { live = live.filter(\.value) }

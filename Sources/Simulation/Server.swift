@@ -5,7 +5,7 @@ import Synchronization
 /// The bucket of a run: it notes what is published, and has the bug of the run.
 final class Server: ObjectStore {
     private struct State {
-        var allowed: Set<[UInt8]> = []
+        var allowed: Set<Contents> = []
         /// What was stored without leave.
         var violations: [String] = []
         var isTracing = false
@@ -24,7 +24,7 @@ final class Server: ObjectStore {
     }
 
     /// Somebody has closed a file with these contents, or another device has written them.
-    func allow(_ contents: [UInt8]) { state.withLock { _ = $0.allowed.insert(contents) } }
+    func allow(_ contents: [UInt8]) { state.withLock { _ = $0.allowed.insert(Contents(contents)) } }
 
     func takeViolations() -> [String] {
         state.withLock { state in
@@ -93,7 +93,7 @@ final class Server: ObjectStore {
     ) async throws(ObjectStoreError) -> ETag {
         let bytes = body.withBytes { Array($0) }
         state.withLock { state in
-            if !state.allowed.contains(bytes), state.violations.count < 10 {
+            if !state.allowed.contains(Contents(bytes)), state.violations.count < 10 {
                 state.violations.append("published at \(key) what nobody has closed: \(Contents.name(bytes))")
             }
         }
@@ -155,17 +155,4 @@ final class Server: ObjectStore {
     }
 
     func abortUpload(_ upload: Upload, _ context: RequestContext) async { await bucket.abortUpload(upload, context) }
-}
-
-/// Bytes that are like no others, and how they are told to a person.
-enum Contents {
-    static func make(_ token: Int, count: Int) -> [UInt8] {
-        let unit = Array("<\(token)>".utf8)
-        return (0..<max(count, unit.count)).map { unit[$0 % unit.count] }
-    }
-
-    static func name(_ bytes: [UInt8]?) -> String {
-        guard let bytes else { return "nothing" }
-        return "'\(String(decoding: bytes.prefix(24), as: UTF8.self))' (\(bytes.count) bytes)"
-    }
 }

@@ -282,7 +282,9 @@ public final class World {
 
     /// What must be somewhere: on S3, or staged here.
     func checkLedger(_ view: Model.View, _ when: String) throws {
-        let found = Set(stored().values).union(view.files.values.compactMap { $0 })
-        if let lost = ledger.lost(found).first { throw Broken(text: "\(Contents.name(lost)) is lost \(when)") }
+        let found = (Array(stored().values) + view.files.values.compactMap { $0 }).map(Contents.init)
+        if let lost = ledger.lost(Set(found)).first {
+            throw Broken(text: "\(Contents.name(lost.bytes)) is lost \(when)")
+        }
     }
 }
