@@ -65,7 +65,9 @@ let package = Package(
             "FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Sealing", "Disk", "Bytes", heap, log, system]),
         layer("FuseBinding", ["FileSystemCore", "ObjectStore", "Bytes", "CFuse", log, system]),
         // What the layers above stand on in the simulator: one thread, its own time, a store and a disk that fail.
-        layer("Simulation", ["FileSystemCore", "Journal", "ObjectStore", "Disk", "Bytes", heap, log, system]),
+        layer(
+            "Simulation",
+            ["FileSystemCore", "Journal", "Sealing", "ObjectStore", "Disk", "Bytes", heap, log, system]),
         // Layer 4: one mount.
         layer(
             "MountRuntime",

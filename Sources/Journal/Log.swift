@@ -14,7 +14,7 @@ import SystemPackage
 ///     40  8  size of the base version in bytes, little-endian
 ///     48  8  1 when records are sealed, 0 when only checked, little-endian
 ///     56 28  seal of the bytes before it; zeros to the end
-final class Log: Sendable {
+package final class Log: Sendable {
     /// What a log is for. One of one form does not open as another, whatever its key.
     enum Form: String, Sendable {
         case stagedFile = "cgfslog1"
@@ -29,8 +29,10 @@ final class Log: Sendable {
         }
     }
 
-    static let headByteCount = 128
-    private static let sealOffset = 56
+    package static let headByteCount = 128
+    package static let saltPlace = 8..<40
+    package static let sealedPlace = 48
+    package static let sealOffset = 56
 
     let file: any DiskFile
     let baseSize: Int64
@@ -80,14 +82,14 @@ final class Log: Sendable {
         let baseSize = head.withUnsafeBytes {
             Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 40, as: Int64.self))
         }
-        let log = Log(file, form, salt: Array(head[8..<40]), baseSize: baseSize, key)
+        let log = Log(file, form, salt: Array(head[saltPlace]), baseSize: baseSize, key)
         let isWhole = head.withUnsafeMutableBytes { head in
             log.blockGuard.open(
                 .init(start: nil, count: 0), seal: Seal(loading: .init(rebasing: head[sealOffset...])),
                 additionalData: .init(rebasing: head[..<sealOffset]), into: .init(start: nil, count: 0))
         }
         guard count == headByteCount, head.starts(with: form.magic), isWhole, baseSize >= 0,
-            head[48] == (key == nil ? 0 : 1)
+            head[sealedPlace] == (key == nil ? 0 : 1)
         else { throw .ioError }
         return log
     }
@@ -103,7 +105,7 @@ final class Log: Sendable {
         var head = form.magic + salt + [UInt8](repeating: 0, count: Self.headByteCount - 40)
         let result: Result<Void, Errno> = head.withUnsafeMutableBytes { head in
             head.storeBytes(of: baseSize.littleEndian, toByteOffset: 40, as: Int64.self)
-            head.storeBytes(of: isSealed ? 1 : 0, toByteOffset: 48, as: UInt8.self)
+            head.storeBytes(of: isSealed ? 1 : 0, toByteOffset: Self.sealedPlace, as: UInt8.self)
             let seal = blockGuard.protect(
                 .init(start: nil, count: 0), additionalData: .init(rebasing: head[..<Self.sealOffset]),
                 into: .init(start: nil, count: 0))

@@ -10,8 +10,8 @@
 ///
 /// Numbers are little-endian. The seal covers the payload, the first 32 bytes and the log's salt, so a record cannot be
 /// changed, moved within its log, or taken from another log.
-struct Record: Hashable, Sendable {
-    enum Kind: UInt8, Sendable {
+package struct Record: Hashable, Sendable {
+    package enum Kind: UInt8, Sendable {
         case data = 1
         case zeros, size
         /// The end of a batch of rows, and what stands before it (`RowLog`).
@@ -20,14 +20,14 @@ struct Record: Hashable, Sendable {
         case rewritten
     }
 
-    static let headByteCount = 64
+    package static let headByteCount = 64
     /// Small, so that a random read opens little.
     static let payloadLimit = 64 << 10
     static let fullByteCount = headByteCount + payloadLimit
-    static let sealOffset = 32
+    package static let sealOffset = 32
     private static let magic: UInt32 = 0x5243_4753
 
-    var kind: Kind
+    package var kind: Kind
     var sequence: UInt64
     var offset: Int64
     var length: Int64
@@ -38,7 +38,7 @@ struct Record: Hashable, Sendable {
         case .zeros, .size, .rewritten: 0
         }
     }
-    var byteCount: Int { Self.headByteCount + payloadCount }
+    package var byteCount: Int { Self.headByteCount + payloadCount }
 
     init(_ kind: Kind, sequence: UInt64, offset: Int64, length: Int64) {
         self.kind = kind
@@ -48,7 +48,7 @@ struct Record: Hashable, Sendable {
     }
 
     /// Nil for what cannot be a record's head.
-    init?(loading head: UnsafeRawBufferPointer) {
+    package init?(loading head: UnsafeRawBufferPointer) {
         guard head.count >= Self.headByteCount,
             UInt32(littleEndian: head.loadUnaligned(as: UInt32.self)) == Self.magic,
             let kind = Kind(rawValue: head[4])

@@ -8,14 +8,13 @@ final class CipherContext: @unchecked Sendable {
     nonisolated(unsafe) private static let algorithm = EVP_CIPHER_fetch(nil, "AES-256-GCM", nil)
 
     private let context: OpaquePointer
-    /// Random bytes for nonces, taken from the end: asking OpenSSL for 12 bytes costs as much as for hundreds.
-    private var nonces: [UInt8] = []
-    private static let noncesPerRefill = 64
+    private var nonces: Nonces
 
     init(_ key: SealingKey, seals: Bool) {
         // Not input: libcrypto returns nil only when the process has no memory left.
         guard let context = EVP_CIPHER_CTX_new() else { fatalError("no memory for a cipher") }
         self.context = context
+        nonces = Nonces(isCounting: key.countsNonces)
         let done = key.withBytes {
             EVP_CipherInit_ex(
                 context, Self.algorithm, nil, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), nil, seals ? 1 : 0)
@@ -31,7 +30,7 @@ final class CipherContext: @unchecked Sendable {
         into ciphertext: UnsafeMutableRawBufferPointer
     ) -> Seal {
         var seal = Seal()
-        seal.nonce = nextNonce()
+        seal.nonce = nonces.next()
         let done = begin(seal) && add(additionalData) && cipher(plaintext, into: ciphertext) && finish()
         precondition(done, "sealing cannot fail")
         let got = withUnsafeMutableBytes(of: &seal.tag) {
@@ -51,19 +50,6 @@ final class CipherContext: @unchecked Sendable {
             EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(Seal.tagByteCount), $0.baseAddress)
         }
         return set == 1 && finish()
-    }
-
-    private func nextNonce() -> (UInt64, UInt32) {
-        if nonces.isEmpty { nonces = SecureRandom.bytes(Self.noncesPerRefill * Seal.nonceByteCount) }
-        let at = nonces.count - Seal.nonceByteCount
-        let nonce = nonces.withUnsafeBytes {
-            (
-                $0.loadUnaligned(fromByteOffset: at, as: UInt64.self),
-                $0.loadUnaligned(fromByteOffset: at + 8, as: UInt32.self)
-            )
-        }
-        nonces.removeLast(Seal.nonceByteCount)
-        return nonce
     }
 
     /// Starts a message under the key that the context already has.

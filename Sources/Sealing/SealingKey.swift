@@ -10,10 +10,12 @@ public final class SealingKey: @unchecked Sendable, CustomStringConvertible, Cus
     public static let byteCount = 32
 
     private let page: UnsafeMutableRawPointer
+    /// A bug on purpose, for the simulator alone: see `Nonces`.
+    let countsNonces: Bool
     private static let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
 
     /// Leaves the key's bytes for the initializer to fill.
-    private init(_: Void) {
+    private init(countingNonces: Bool) {
         guard
             let page = mmap(nil, Self.pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
             page != MAP_FAILED
@@ -23,18 +25,25 @@ public final class SealingKey: @unchecked Sendable, CustomStringConvertible, Cus
         _ = mlock(page, Self.pageSize)
         _ = madvise(page, Self.pageSize, MADV_DONTDUMP)
         self.page = page
+        countsNonces = countingNonces
     }
 
     /// A new random key.
     public convenience init() {
-        self.init(())
+        self.init(countingNonces: false)
         SecureRandom.fill(.init(start: page, count: Self.byteCount))
     }
 
     /// Nil unless exactly 32 bytes. The caller wipes its own copy.
     public convenience init?(_ raw: some Collection<UInt8>) {
+        self.init(raw, countingNonces: false)
+    }
+
+    /// With `countingNonces`, what is sealed under this key, or one derived from it, is not safe: the nonces are counted from
+    /// zero by each process that seals. For the simulator, which has to find that.
+    package convenience init?(_ raw: some Collection<UInt8>, countingNonces: Bool) {
         guard raw.count == Self.byteCount else { return nil }
-        self.init(())
+        self.init(countingNonces: countingNonces)
         UnsafeMutableRawBufferPointer(start: page, count: Self.byteCount).copyBytes(from: raw)
     }
 
@@ -51,7 +60,7 @@ public final class SealingKey: @unchecked Sendable, CustomStringConvertible, Cus
     /// A key for one purpose: HMAC of `purpose` under this key. Different purposes give unrelated keys, so that what one
     /// seals no other opens.
     public func derived(_ purpose: [UInt8]) -> SealingKey {
-        let derived = SealingKey(())
+        let derived = SealingKey(countingNonces: countsNonces)
         withBytes { key in
             purpose.withUnsafeBytes { message in
                 HMACSHA256.authenticate(

@@ -8,6 +8,8 @@ import SystemPackage
 public enum DeliberateBug: String, Sendable, CaseIterable {
     // The disk is asked for less than the core should ask for.
     case rowsNotSynced, stagedNotSynced, namesNotSynced, rowsCutShort
+    // The journal's key.
+    case reusesNonce, forgetsKey
     // The store is asked for something else than the core should ask for.
     case putUnconditionally, deleteUnconditionally, copyUnconditionally, conflictTakenForSuccess, deleteBeforeCopy
     case listingEndsEarly, anyVersionRead
@@ -23,6 +25,8 @@ struct BuggyDisk: DiskAccess {
     let bug: DeliberateBug?
     /// Called when the process is found to have ended in a call.
     let ending: @Sendable () -> Void
+    /// Given for a journal that is sealed.
+    let watch: SealWatch?
 
     func open(_ path: FilePath, _ flags: Int32) throws(Errno) -> any DiskFile {
         let file = try run { () throws(Errno) in try disk.open(path, flags) }
@@ -30,7 +34,8 @@ struct BuggyDisk: DiskAccess {
         let isStaged = path.removingLastComponent().lastComponent?.string == "staged"
         return BuggyFile(
             file, self, skipsSync: (bug == .rowsNotSynced && isRows) || (bug == .stagedNotSynced && isStaged),
-            cutsWrites: bug == .rowsCutShort && isRows)
+            cutsWrites: bug == .rowsCutShort && isRows,
+            watch.map { WatchedFile($0, path, isRows: isRows, isStaged: isStaged) })
     }
 
     /// A process that dies in a call asks nobody for anything after it.
@@ -60,23 +65,28 @@ private final class BuggyFile: DiskFile {
     private let disk: BuggyDisk
     private let skipsSync: Bool
     private let cutsWrites: Bool
+    private let watched: WatchedFile?
     private let writeCount = Mutex(0)
 
-    init(_ file: any DiskFile, _ disk: BuggyDisk, skipsSync: Bool, cutsWrites: Bool) {
+    init(_ file: any DiskFile, _ disk: BuggyDisk, skipsSync: Bool, cutsWrites: Bool, _ watched: WatchedFile?) {
         self.file = file
         self.disk = disk
         self.skipsSync = skipsSync
         self.cutsWrites = cutsWrites
+        self.watched = watched
     }
 
     func status() throws(Errno) -> OpenFile.Status { try file.status() }
     func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        try file.read(at: offset, into: buffer)
+        let count = try file.read(at: offset, into: buffer)
+        watched?.read(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset)
+        return count
     }
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(Errno) {
         // A short write is taken for a whole one, now and then.
         let isShort = cutsWrites && !bytes.isEmpty && isDue()
         let written = isShort ? UnsafeRawBufferPointer(rebasing: bytes.dropLast()) : bytes
+        watched?.write(bytes, at: offset)
         try disk.run { () throws(Errno) in try file.write(written, at: offset) }
     }
     private func isDue() -> Bool {

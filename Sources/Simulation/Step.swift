@@ -48,6 +48,8 @@ public struct Scenario: Sendable {
     public var seed: UInt64
     /// Other devices write too, so that only what must be kept can be foretold, not the whole tree.
     public var isShared: Bool
+    /// The journal is sealed, not only checked.
+    public var isSealed: Bool
     public var steps: [Step]
 
     private static let names = ["a", "b.txt", "d", "e", "d/a", "d/b.txt", "d/s", "d/s/a", "e/a", "e/s", "e/s/b.txt"]
@@ -57,16 +59,24 @@ public struct Scenario: Sendable {
     /// A history told by hand.
     public init(seed: UInt64, isShared: Bool, _ steps: [Step]) {
         (self.seed, self.isShared, self.steps) = (seed, isShared, steps)
+        isSealed = Self.isSealed(seed)
     }
 
     public init(seed: UInt64, count: Int) {
         var random = SeededRandom(seed &* 0x9E37_79B9 &+ 7)
         self.seed = seed
         isShared = random.happens(0.4)
+        isSealed = Self.isSealed(seed)
         // Some runs have few disasters, so that long histories are seen too.
         let disasters = random.happens(0.3) ? 0.2 : 1.0
         steps = []
         for token in 1...max(count, 1) { steps.append(Self.step(token, isShared, disasters, &random)) }
+    }
+
+    /// Drawn by itself: the steps are the same either way.
+    private static func isSealed(_ seed: UInt64) -> Bool {
+        var random = SeededRandom(seed ^ 0x5EA1ED)
+        return random.happens(0.25)
     }
 
     private static func step(

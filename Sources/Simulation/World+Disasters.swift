@@ -24,7 +24,7 @@ extension World {
         if let expected { try checkRows(expected) }
         process = SimulatedProcess(executor)
         do {
-            (store, volume) = try Self.mount(scenario, bug, executor, server, disk, process, weather)
+            (store, volume) = try Self.mount(bug, executor, server, (disk, watch, key), process, weather)
         } catch {
             throw Broken(text: "the volume does not mount: \(error)")
         }
@@ -76,7 +76,7 @@ extension World {
         var found: [[UInt8]: [UInt8]] = [:]
         do {
             _ = try SpaceJournal(
-                directory: "/journal", key: nil, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() }, disk: disk
+                directory: "/journal", key: key, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() }, disk: disk
             ) { name, value in found[Array(name)] = value.map { Array($0) } }
         } catch {
             throw Broken(text: "the journal does not open: \(error)")

@@ -3,6 +3,7 @@ import FileSystemCore
 import Journal
 import Logging
 import ObjectStore
+import Sealing
 import Synchronization
 import SystemPackage
 
@@ -60,6 +61,8 @@ public final class World {
     let executor: SimulatedExecutor
     let bucket: InMemoryObjectStore
     let server: Server
+    let key: SealingKey?
+    let watch: SealWatch?
     var disk: SimulatedDisk
     var process: SimulatedProcess
     var store: SimulatedObjectStore
@@ -97,10 +100,15 @@ public final class World {
         self.executor = executor
         bucket = InMemoryObjectStore(now: { 1_800_000_000 + executor.now.components.seconds })
         server = Server(bucket, bug)
+        var random = SeededRandom(seed ^ 0x5EA1)
+        key =
+            scenario.isSealed
+            ? SealingKey(random.bytes(SealingKey.byteCount), countingNonces: bug == .reusesNonce) : nil
+        watch = scenario.isSealed ? SealWatch() : nil
         disk = SimulatedDisk(seed: seed)
         process = SimulatedProcess(executor)
         weather = Self.weather(.fair, scenario.isShared)
-        (store, volume) = try Self.mount(scenario, bug, executor, server, disk, process, weather)
+        (store, volume) = try Self.mount(bug, executor, server, (disk, watch, key), process, weather)
     }
 
     static func weather(_ sky: Step.Sky, _ isShared: Bool) -> Weather {
@@ -116,8 +124,9 @@ public final class World {
     }
 
     static func mount(
-        _ scenario: Scenario, _ bug: DeliberateBug?, _ executor: SimulatedExecutor, _ server: Server,
-        _ disk: SimulatedDisk, _ process: SimulatedProcess, _ weather: Weather
+        _ bug: DeliberateBug?, _ executor: SimulatedExecutor, _ server: Server,
+        _ place: (disk: SimulatedDisk, watch: SealWatch?, key: SealingKey?), _ process: SimulatedProcess,
+        _ weather: Weather
     ) throws -> (SimulatedObjectStore, Volume) {
         guard let prefix = KeyPrefix(Self.prefix) else { throw Broken(text: "no prefix") }
         var options = VolumeOptions(prefix: prefix, uid: 1000, gid: 1000)
@@ -125,8 +134,10 @@ public final class World {
         let store = SimulatedObjectStore(server, prefix: prefix, on: executor)
         store.weather = weather
         let volume = try Volume(
-            options: options, store: store, cache: nil, journal: "/journal", key: nil,
-            disk: BuggyDisk(disk: disk, bug: bug, ending: { store.disconnect() }), clock: process.clock,
+            options: options, store: store, cache: nil, journal: "/journal",
+            key: bug == .forgetsKey ? nil : place.key,
+            disk: BuggyDisk(disk: place.disk, bug: bug, ending: { store.disconnect() }, watch: place.watch),
+            clock: process.clock,
             writers: NoOtherWriter(),
             logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
         return (store, volume)
@@ -270,6 +281,7 @@ public final class World {
 
     private func checkAfterStep() throws {
         if disk.isDead { try crash(power: isPowerCut) }
+        if let violation = watch?.violation { throw Broken(text: violation) }
         if let violation = store.violations.first { throw Broken(text: violation) }
         if let violation = server.takeViolations().first { throw Broken(text: violation) }
         guard isExact else { return }
