@@ -13,6 +13,8 @@ package enum DeliberateFault: String, Hashable, Sendable, CaseIterable {
     case forgetsAttempts
     /// After a put, the version before it is still taken for what S3 has.
     case keepsOldVersion
+    /// Staged bytes are removed while a power cut may bring back rows that speak of them.
+    case discardsStagedEarly
 }
 
 extension VolumeRecovery {

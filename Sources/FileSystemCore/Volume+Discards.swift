@@ -36,7 +36,7 @@ extension Volume {
             }
             if !batch.isRunning { return }
             do throws(Errno) {
-                try syncRows()
+                if !options.faults.contains(.discardsStagedEarly) { try syncRows() }
             } catch {
                 discards.withLock { discards in
                     discards.waiting += batch.waiting
