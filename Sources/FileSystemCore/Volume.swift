@@ -55,7 +55,9 @@ public final class Volume: FileSystem {
         logger: Logger
     ) throws(JournalUnavailable) {
         var recovery = VolumeRecovery(root: options.prefix)
-        journal = try SpaceJournal(directory: directory, key: key, logger: logger, disk: disk) { recovery.take($0, $1) }
+        journal = try SpaceJournal(
+            directory: directory, key: key, logger: logger, disk: disk, smallestCompaction: options.smallestCompaction
+        ) { recovery.take($0, $1) }
         if recovery.unreadable > 0 {
             logger.error(
                 "Some of the journal could not be read", metadata: ["rows": "\(recovery.unreadable)"])

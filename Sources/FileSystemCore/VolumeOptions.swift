@@ -1,3 +1,4 @@
+import Journal
 import ObjectStore
 
 /// What a program may rely on once a call has returned (docs/SEMANTICS.md §3).
@@ -30,6 +31,8 @@ public struct VolumeOptions: Sendable {
     public var quietTime: Duration = .seconds(1)
     /// In the names of conflict files.
     public var hostName = "localhost"
+    /// A staged log of fewer bytes is not rewritten. Only the simulator has it otherwise, since its files are small.
+    package var smallestCompaction = StagedFile.Store.usualCompaction
     /// Bugs on purpose, none by default, so that the simulator can show that it finds them. Nothing outside this package
     /// can set it.
     package var faults: Set<DeliberateFault> = []

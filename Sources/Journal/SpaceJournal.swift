@@ -62,8 +62,10 @@ public final class SpaceJournal: Sendable {
 
     /// Opens the journal in `directory`, making what is missing. `replay` is called with each row that was set and not
     /// removed since, or replaced, in the order of the log. Without a key, records are checked but not sealed.
+    /// `smallestCompaction`: see `StagedFile.Store`.
     public init(
         directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk(),
+        smallestCompaction: Int64 = StagedFile.Store.usualCompaction,
         replay: (_ name: ArraySlice<UInt8>, _ value: ArraySlice<UInt8>?) -> Void
     ) throws(JournalUnavailable) {
         self.directory = directory
@@ -84,7 +86,7 @@ public final class SpaceJournal: Sendable {
         }
         staging = try StagedFile.Store(
             directory: directory.appending(Self.stagedName), key: key, logger: logger, disk: disk,
-            rows: rows)
+            rows: rows, smallestCompaction: smallestCompaction)
     }
 
     private static func readThrough(_ path: FilePath, _ disk: any DiskAccess) throws(Errno) {

@@ -5,9 +5,6 @@ import Synchronization
 import SystemPackage
 
 extension StagedFile {
-    /// Below this a log is not worth rewriting, bytes.
-    static let smallestCompaction: Int64 = 16 << 20
-
     /// Rewrites the log when more than half of it is dead. The write that led here stands in the log already, so a
     /// failure is no failure of the write: the old log goes on, and the next try waits until it has grown by half.
     func compactIfWorthwhile(_ writer: inout LogWriter) {
@@ -29,17 +26,18 @@ extension StagedFile {
         }
     }
 
-    /// Writes what is alive to a new log, which takes the old one's name. The tail is in the log when this is called.
+    /// Writes what is alive to a new log, which takes the old one's name: also the tail, which goes to the old log first.
     ///
     /// The new log is on the disk before it gets the name, so that a crash finds one of the two, whole. Snapshots keep
     /// the old one open. Readers are not held up: they see the old log until the new one is published.
     func compact(_ writer: inout LogWriter) throws(Errno) {
+        try flushTail(&writer)
         try replaceLog(&writer) { (old, path) throws(Errno) in
             var copy = try LogCopy(of: old, to: path, store)
             try copy.run()
             return (copy.contents, copy.end, copy.sequence)
         }
-        writer.compactionThreshold = max(Self.smallestCompaction, writer.end)
+        writer.compactionThreshold = max(store.smallestCompaction, writer.end)
     }
 
     /// Writes the log once more after a sync that failed, when only a new file is to be trusted. All of it is copied as it

@@ -37,7 +37,7 @@ extension StagedFile.Store {
             }
             try log.file.truncate(to: replay.end)
         }
-        var writer = LogWriter()
+        var writer = LogWriter(compactionThreshold: smallestCompaction)
         // What is written from here on must not be taken for what stood there: a power cut could bring that back.
         if dropped > 0 { do throws(Errno) { try log.file.syncData() } catch { writer.hasSyncFailed = true } }
         writer.end = replay.end

@@ -17,7 +17,7 @@ struct LogWriter: Sendable {
     /// fdatasync failed, so the kernel may have dropped what it had promised to write.
     var hasSyncFailed = false
     /// No compaction before the log is this long.
-    var compactionThreshold = StagedFile.smallestCompaction
+    var compactionThreshold: Int64
 }
 
 extension StagedFile {

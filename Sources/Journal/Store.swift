@@ -14,13 +14,20 @@ extension StagedFile {
         let disk: any DiskAccess
         /// What speaks of the logs.
         let rows: RowLog?
+        /// A log of fewer bytes is not rewritten, however much of it is dead.
+        let smallestCompaction: Int64
         /// Room for a megabyte of records. Two writers and two readers find one ready; more get fresh memory.
         let pool = ScratchPool(byteCount: Log.bufferByteCount, idleLimit: 4)
 
+        /// What `smallestCompaction` is where nobody says otherwise, bytes.
+        public static let usualCompaction: Int64 = 16 << 20
+
         /// Makes what is missing. Without a key, records are checked but not sealed.
+        ///
+        /// - Parameter smallestCompaction: A log of fewer bytes is not rewritten, however much of it is dead.
         public init(
             directory: FilePath, key: SealingKey?, logger: Logger, disk: any DiskAccess = MachineDisk(),
-            rows: RowLog? = nil
+            rows: RowLog? = nil, smallestCompaction: Int64 = usualCompaction
         ) throws(JournalUnavailable) {
             do throws(Errno) {
                 try disk.createDirectory(directory)
@@ -32,6 +39,7 @@ extension StagedFile {
             self.logger = logger
             self.disk = disk
             self.rows = rows
+            self.smallestCompaction = smallestCompaction
         }
 
         /// Makes an empty staged file over a base of `baseSize` bytes (0 for a new file).
@@ -39,7 +47,7 @@ extension StagedFile {
             guard baseSize >= 0 else { throw .invalidArgument }
             let path = directory.appending(Hex.encode(SecureRandom.bytes(12)) + Self.suffix)
             let log = try Log.create(path, .stagedFile, baseSize: baseSize, key, on: disk)
-            return StagedFile(path, self, Contents(log), LogWriter())
+            return StagedFile(path, self, Contents(log), LogWriter(compactionThreshold: smallestCompaction))
         }
 
         /// The logs that an earlier process left, but for those named in `kept` and those put aside. Removes what is no log

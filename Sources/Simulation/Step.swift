@@ -50,6 +50,8 @@ public struct Scenario: Sendable {
     public var isShared: Bool
     /// The journal is sealed, not only checked.
     public var isSealed: Bool
+    /// Staged logs are rewritten when they have a few hundred bytes, not only when they are long.
+    public var compacts: Bool
     public var steps: [Step]
 
     private static let names = ["a", "b.txt", "d", "e", "d/a", "d/b.txt", "d/s", "d/s/a", "e/a", "e/s", "e/s/b.txt"]
@@ -59,14 +61,14 @@ public struct Scenario: Sendable {
     /// A history told by hand.
     public init(seed: UInt64, isShared: Bool, _ steps: [Step]) {
         (self.seed, self.isShared, self.steps) = (seed, isShared, steps)
-        isSealed = Self.isSealed(seed)
+        (isSealed, compacts) = Self.staging(seed)
     }
 
     public init(seed: UInt64, count: Int) {
         var random = SeededRandom(seed &* 0x9E37_79B9 &+ 7)
         self.seed = seed
         isShared = random.happens(0.4)
-        isSealed = Self.isSealed(seed)
+        (isSealed, compacts) = Self.staging(seed)
         // Some runs have few disasters, so that long histories are seen too.
         let disasters = random.happens(0.3) ? 0.2 : 1.0
         steps = []
@@ -74,9 +76,9 @@ public struct Scenario: Sendable {
     }
 
     /// Drawn by itself: the steps are the same either way.
-    private static func isSealed(_ seed: UInt64) -> Bool {
+    private static func staging(_ seed: UInt64) -> (isSealed: Bool, compacts: Bool) {
         var random = SeededRandom(seed ^ 0x5EA1ED)
-        return random.happens(0.25)
+        return (random.happens(0.25), random.happens(0.25))
     }
 
     private static func step(

@@ -24,7 +24,7 @@ extension World {
         if let expected { try checkRows(expected) }
         process = SimulatedProcess(executor)
         do {
-            (store, volume) = try Self.mount(bug, executor, server, (disk, watch, key), process, weather)
+            (store, volume) = try Self.mount(scenario, bug, executor, server, (disk, watch, key), process, weather)
         } catch {
             throw Broken(text: "the volume does not mount: \(error)")
         }

@@ -108,7 +108,7 @@ public final class World {
         disk = SimulatedDisk(seed: seed)
         process = SimulatedProcess(executor)
         weather = Self.weather(.fair, scenario.isShared)
-        (store, volume) = try Self.mount(bug, executor, server, (disk, watch, key), process, weather)
+        (store, volume) = try Self.mount(scenario, bug, executor, server, (disk, watch, key), process, weather)
     }
 
     static func weather(_ sky: Step.Sky, _ isShared: Bool) -> Weather {
@@ -124,13 +124,14 @@ public final class World {
     }
 
     static func mount(
-        _ bug: DeliberateBug?, _ executor: SimulatedExecutor, _ server: Server,
+        _ scenario: Scenario, _ bug: DeliberateBug?, _ executor: SimulatedExecutor, _ server: Server,
         _ place: (disk: SimulatedDisk, watch: SealWatch?, key: SealingKey?), _ process: SimulatedProcess,
         _ weather: Weather
     ) throws -> (SimulatedObjectStore, Volume) {
         guard let prefix = KeyPrefix(Self.prefix) else { throw Broken(text: "no prefix") }
         var options = VolumeOptions(prefix: prefix, uid: 1000, gid: 1000)
         options.faults = bug?.faults ?? []
+        if scenario.compacts { options.smallestCompaction = 300 }
         let store = SimulatedObjectStore(server, prefix: prefix, on: executor)
         store.weather = weather
         let volume = try Volume(

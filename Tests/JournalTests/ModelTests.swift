@@ -32,11 +32,14 @@ private struct Model {
 struct ModelTests {
     @Test(
         "Random writes, cuts, holes, snapshots, compactions and recoveries give what an array gives",
-        arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
+        arguments: [1, 2, 3, 4, 5, 6, 9, 10, 11, 12] as [UInt64])
     func random(seed: UInt64) throws {
         var random = Seeded(seed)
         let directory = try TemporaryDirectory()
-        let store = try makeStore(directory, key: seed % 3 == 0 ? nil : SealingKey())
+        // Small, so that any write may be the one that leads to a compaction.
+        let store = try makeStore(
+            directory, key: seed % 3 == 0 ? nil : SealingKey(),
+            smallestCompaction: seed % 2 == 0 ? 1 << 20 : StagedFile.Store.usualCompaction)
         let base = random.bytes(seed % 2 == 0 ? 0 : 200_000)
         let file = try store.create(baseSize: Int64(base.count))
         var model = Model(bytes: base)

@@ -10,8 +10,12 @@ import TestSupport
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-func makeStore(_ directory: TemporaryDirectory, key: SealingKey?) throws -> StagedFile.Store {
-    try StagedFile.Store(directory: directory.path, key: key, logger: quiet)
+func makeStore(
+    _ directory: TemporaryDirectory, key: SealingKey?,
+    smallestCompaction: Int64 = StagedFile.Store.usualCompaction
+) throws -> StagedFile.Store {
+    try StagedFile.Store(
+        directory: directory.path, key: key, logger: quiet, smallestCompaction: smallestCompaction)
 }
 
 func bytes(_ path: FilePath) throws -> [UInt8] {
@@ -91,7 +95,6 @@ extension StagedFile {
     func compactNow() throws(Errno) {
         let result: Result<Void, Errno> = writer.withLock { writer in
             Result { () throws(Errno) in
-                try flushTail(&writer)
                 try compact(&writer)
             }
         }
