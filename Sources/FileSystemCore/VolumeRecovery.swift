@@ -147,39 +147,42 @@ struct VolumeRecovery {
         guard let place = wanted.staged else { return nil }
         let older = [row?.closed, row?.synced].compactMap { $0 }.first { $0.generation < wanted.generation }
         let isSynced = row?.closed?.generation != wanted.generation
+        let mark = older?.staged.flatMap { $0.name == place.name ? $0.point : nil }
+        let recovered: (file: StagedFile, marked: StagedFile.Snapshot?)
         do throws(Errno) {
-            let mark = older?.staged.flatMap { $0.name == place.name ? $0.point : nil }
-            let (file, marked) = try store.recover(place.name, upTo: place.point, marking: mark)
-            let (snapshot, point) = try file.settle(mayCompact: older == nil)
-            func settled(
-                _ row: NodeRow.Contents, _ snapshot: StagedFile.Snapshot, _ point: StagedFile.Point
-            ) -> SettledContents {
-                SettledContents(
-                    generation: row.generation, size: snapshot.size,
-                    staged: .init(snapshot: snapshot, name: place.name, point: point), isClosed: row.isClosed)
-            }
-            var newest = settled(wanted, snapshot, point)
-            if !isSynced { newest.isClosed = true }
-            var before: SettledContents?
-            if let older {
-                if let mark, let marked { before = settled(older, marked, mark) }
-                if older.staged == nil {
-                    before = SettledContents(
-                        generation: older.generation, size: older.size, staged: nil, isClosed: older.isClosed)
-                }
-            }
-            // What was synced and not closed is for nobody else yet: what was closed before it is. Where what was closed
-            // last did not survive, what was synced before it is all there is.
-            if !isSynced {
-                let isBoth = row?.synced?.generation == wanted.generation
-                return Staged(file: file, closed: newest, synced: isBoth ? newest : before)
-            }
-            if wanted.isClosed { return Staged(file: file, closed: newest, synced: newest) }
-            return Staged(file: file, closed: before, synced: newest)
+            recovered = try store.recover(place.name, upTo: place.point, marking: mark)
         } catch {
             guard error == .ioError || error == .noSuchFileOrDirectory else { throw error }
             return nil
         }
+        let (file, marked) = recovered
+        // A disk that refuses this may give it later: what is whole is not given up.
+        let (snapshot, point) = try file.settle(mayCompact: older == nil)
+        func settled(
+            _ row: NodeRow.Contents, _ snapshot: StagedFile.Snapshot, _ point: StagedFile.Point
+        ) -> SettledContents {
+            SettledContents(
+                generation: row.generation, size: snapshot.size,
+                staged: .init(snapshot: snapshot, name: place.name, point: point), isClosed: row.isClosed)
+        }
+        var newest = settled(wanted, snapshot, point)
+        if !isSynced { newest.isClosed = true }
+        var before: SettledContents?
+        if let older {
+            if let mark, let marked { before = settled(older, marked, mark) }
+            if older.staged == nil {
+                before = SettledContents(
+                    generation: older.generation, size: older.size, staged: nil, isClosed: older.isClosed)
+            }
+        }
+        // What was synced and not closed is for nobody else yet: what was closed before it is. Where what was closed
+        // last did not survive, what was synced before it is all there is.
+        if !isSynced {
+            let isBoth = row?.synced?.generation == wanted.generation
+            return Staged(file: file, closed: newest, synced: isBoth ? newest : before)
+        }
+        if wanted.isClosed { return Staged(file: file, closed: newest, synced: newest) }
+        return Staged(file: file, closed: before, synced: newest)
     }
 
     // MARK: State

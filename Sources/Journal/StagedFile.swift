@@ -79,20 +79,36 @@ public final class StagedFile: Sendable {
 
     /// The contents as they are now, and the point in the log to which a recovery can come back. All bytes are with the
     /// kernel when this returns, so that they survive this process; after a power cut only what was synced is there.
-    /// The records up to the point are kept until `releasePoint` or the next call. `mayCompact`: nobody wants to come back
+    /// Throws also when the name of a log that was compacted can't be brought to the disk; the former point is kept then. The records up to the point are kept until `releasePoint` or the next call. `mayCompact`: nobody wants to come back
     /// to the former point.
     public func settle(mayCompact: Bool) throws(Errno) -> (snapshot: Snapshot, point: Point) {
         try locked { (writer) throws(Errno) in
             try flushTail(&writer)
+            let former = writer.heldPoint
             if mayCompact {
                 writer.heldPoint = nil
                 compactIfWorthwhile(&writer)
+            }
+            do throws(Errno) {
+                try keepName(&writer)
+            } catch {
+                writer.heldPoint = former
+                throw error
             }
             let contents = contents.withLock { $0 }
             let point = Point(log: contents.log.identifier, sequence: writer.sequence)
             writer.heldPoint = point
             return (Snapshot(contents: contents, store: store), point)
         }
+    }
+
+    /// A row with a point of a rewritten log may outlive a power cut by chance. So must the log's name then: the log that had
+    /// it before does not know the point, and what was promised of it would be gone.
+    private func keepName(_ writer: inout LogWriter) throws(Errno) {
+        let log = contents.withLock { $0.log.identifier }
+        if writer.isNameDurable || Log.rewriteCount(log) == 0 { return }
+        try store.disk.syncDirectory(path.removingLastComponent())
+        writer.isNameDurable = true
     }
 
     /// Nobody wants to come back to `point` any more. Changes nothing when a later call of `settle` has given another.
