@@ -138,8 +138,21 @@ extension Volume {
         }
     }
 
+    /// The rows that the journal may hold besides `expectedRows`: of directories that S3 tells of too, as they are now.
+    package func otherRows() -> RowBatch {
+        let rows = try? look { state throws(Errno) in
+            var rows = RowBatch()
+            for (inode, node) in state.tree.nodes
+            where node.isDirectory && node.isLinked && state.mayStandInJournal(inode) {
+                rows.set(RowKind.node.name(inode.value), NodeRow(node).bytes)
+            }
+            return rows
+        }
+        return rows ?? RowBatch()
+    }
+
     /// The rows that the journal ought to hold now, worked out from the state alone. What it holds besides may only be
-    /// directories of which a recovery finds nothing else.
+    /// `otherRows`.
     package func expectedRows() -> RowBatch {
         let rows = try? look { state throws(Errno) in
             var copy = state
