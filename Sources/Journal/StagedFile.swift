@@ -79,8 +79,9 @@ public final class StagedFile: Sendable {
 
     /// The contents as they are now, and the point in the log to which a recovery can come back. All bytes are with the
     /// kernel when this returns, so that they survive this process; after a power cut only what was synced is there.
-    /// Throws also when the name of a log that was compacted can't be brought to the disk; the former point is kept then. The records up to the point are kept until `releasePoint` or the next call. `mayCompact`: nobody wants to come back
-    /// to the former point.
+    /// The records up to the point are kept until `release` or the next call. `mayCompact`: nobody wants to come back to the
+    /// former point. Throws also when the name of a log that was compacted can't be brought to the disk; the former point is
+    /// kept then.
     public func settle(mayCompact: Bool) throws(Errno) -> (snapshot: Snapshot, point: Point) {
         try locked { (writer) throws(Errno) in
             try flushTail(&writer)
