@@ -87,6 +87,8 @@ let package = Package(
         // What tests of several layers use.
         .target(name: "TestSupport", dependencies: ["Disk", system], path: "Tests/TestSupport", swiftSettings: strict),
 
+        .systemLibrary(name: "CMalloc", path: "Tests/CMalloc"),
+
         tests("Bytes", ["CChecksum"], resources: [.embedInCode("Resources/checksums.json")]),
         tests("HTTPTransport", ["Bytes", log], resources: [.embedInCode("Resources/server.py")]),
         // Storage.
@@ -102,7 +104,8 @@ let package = Package(
             resources: [.embedInCode("Resources/srp-vectors.json"), .embedInCode("Resources/local_pool.py")]),
         tests("FuseBinding", ["FileSystemCore", "Bytes", "CFuse", log, system]),
         tests("ObjectStore", ["Bytes"]),
-        tests("FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", "TestSupport", log, system]),
+        tests(
+            "FileSystemCore", ["ObjectStore", "BlockCache", "Journal", "Bytes", "TestSupport", "CMalloc", log, system]),
         tests(
             "S3", ["ObjectStore", "HTTPTransport", "Bytes", "TestSupport", log],
             resources: [

@@ -1,6 +1,7 @@
 import Bytes
 import Journal
 import ObjectStore
+import SystemPackage
 
 /// What S3 was last seen to hold: the lowest of the three layers (base, overlay, view).
 ///
@@ -9,11 +10,11 @@ import ObjectStore
 struct Base: Sendable {
     struct Directory: Sendable {
         /// Objects directly below, without the marker.
-        var objects: [EntryName: ObjectSummary] = [:]
+        var objects: [EntryName: SeenObject] = [:]
         /// Names with keys below them, or with a marker of their own.
         var directories: Set<EntryName> = []
         /// The zero-byte (usually) object whose key is the prefix itself.
-        var marker: ObjectSummary?
+        var marker: SeenObject?
         /// Keys that cannot be shown as names, by reason; counted, never touched.
         var hidden: [ObjectKey: HiddenReason] = [:]
         /// A complete listing told what is here; else it is only what commits and single questions told.
@@ -53,45 +54,62 @@ struct Base: Sendable {
 
     /// The object at `name` below `prefix`, as last seen.
     func object(_ prefix: KeyPrefix, _ name: EntryName) -> ObjectSummary? {
-        directories[prefix.bytes]?.objects[name]
+        guard let seen = directories[prefix.bytes]?.objects[name] else { return nil }
+        return ObjectKey(prefix.bytes + name.bytes).map(seen.summary)
     }
 
-    func marker(_ prefix: KeyPrefix) -> ObjectSummary? { directories[prefix.bytes]?.marker }
+    func marker(_ prefix: KeyPrefix) -> ObjectSummary? {
+        guard let seen = directories[prefix.bytes]?.marker else { return nil }
+        return ObjectKey(prefix.bytes).map(seen.summary)
+    }
 
     func directory(_ prefix: KeyPrefix) -> Directory? { directories[prefix.bytes] }
 
     var hiddenCount: Int { directories.values.reduce(0) { $0 + $1.hidden.count } }
 
-    /// Takes in a complete listing.
-    mutating func replace(_ prefix: KeyPrefix, with directory: Directory) {
-        let before = directories[prefix.bytes] ?? Directory()
-        directories[prefix.bytes] = directory
-        directories[prefix.bytes]?.isListed = true
-        if !before.isListed { changes.set(RowKind.listed.name(prefix.bytes), []) }
-        if before.marker != directory.marker { note(.marker, prefix.bytes, directory.marker) }
-        for name in before.objects.keys where directory.objects[name] == nil {
-            note(.object, prefix.bytes + name.bytes, nil)
+    /// Takes in a complete listing. Names that stay are still those which the view shares.
+    mutating func replace(_ prefix: KeyPrefix, with listed: Directory) {
+        // Taken out, so that it is changed in place.
+        var known = directories.removeValue(forKey: prefix.bytes) ?? Directory()
+        if !known.isListed { changes.set(RowKind.listed.name(prefix.bytes), []) }
+        if known.marker != listed.marker { note(.marker, prefix.bytes, listed.marker) }
+        let objects = known.objects.keys.filter { listed.objects[$0] == nil }
+        for name in objects {
+            known.objects[name] = nil
+            changes.remove(RowKind.object.name(prefix.bytes + name.bytes))
         }
-        for (name, object) in directory.objects where before.objects[name] != object {
-            note(.object, prefix.bytes + name.bytes, object)
+        let isFirst = known.objects.isEmpty
+        for (name, object) in listed.objects where known.objects[name] != object {
+            if !isFirst { known.objects[name] = object }
+            note(prefix, name, object)
         }
-        for name in before.directories.subtracting(directory.directories) {
-            changes.remove(RowKind.directory.name(prefix.bytes + name.bytes + [UInt8(ascii: "/")]))
+        if isFirst { known.objects = listed.objects }
+        for name in known.directories.subtracting(listed.directories) {
+            known.directories.remove(name)
+            changes.remove(Self.directoryRow(prefix.bytes, name))
         }
-        for name in directory.directories.subtracting(before.directories) {
-            changes.set(RowKind.directory.name(prefix.bytes + name.bytes + [UInt8(ascii: "/")]), [])
+        for name in listed.directories where known.directories.insert(name).inserted {
+            changes.set(Self.directoryRow(prefix.bytes, name), [])
         }
+        (known.marker, known.hidden, known.isListed) = (listed.marker, listed.hidden, true)
+        directories[prefix.bytes] = known
+    }
+
+    private static func directoryRow(_ parent: [UInt8], _ name: EntryName) -> [UInt8] {
+        RowKind.directory.name(parent + name.bytes + [UInt8(ascii: "/")])
     }
 
     mutating func set(_ prefix: KeyPrefix, _ name: EntryName, to object: ObjectSummary?) {
-        directories[prefix.bytes, default: Directory()].objects[name] = object
-        note(.object, prefix.bytes + name.bytes, object)
+        let seen = object.map { SeenObject($0) }
+        directories[prefix.bytes, default: Directory()].objects[name] = seen
+        note(prefix, name, seen)
         if object != nil { noteDirectory(prefix) } else { noteGone(prefix) }
     }
 
     mutating func setMarker(_ prefix: KeyPrefix, to object: ObjectSummary?) {
-        directories[prefix.bytes, default: Directory()].marker = object
-        note(.marker, prefix.bytes, object)
+        let seen = object.map { SeenObject($0) }
+        directories[prefix.bytes, default: Directory()].marker = seen
+        note(.marker, prefix.bytes, seen)
         if object != nil { noteDirectory(prefix) } else { noteGone(prefix) }
     }
 
@@ -110,17 +128,14 @@ struct Base: Sendable {
     /// All directories of which something is known, those above before those below.
     var prefixes: [KeyPrefix] { directories.keys.sorted { $0.count < $1.count }.compactMap { KeyPrefix($0) } }
 
-    /// Names in all of them.
-    var nameCount: Int { directories.values.reduce(0) { $0 + $1.objects.count + $1.directories.count } }
-
     /// After the last row: what was removed again has left nothing.
     mutating func dropEmpty() { directories = directories.filter { $0.value.isListed || !$0.value.isEmpty } }
 
-    mutating func restore(_ parent: [UInt8], _ name: EntryName, _ object: ObjectSummary?) {
+    mutating func restore(_ parent: [UInt8], _ name: EntryName, _ object: SeenObject?) {
         directories[parent, default: Directory()].objects[name] = object
     }
 
-    mutating func restoreMarker(_ prefix: [UInt8], _ object: ObjectSummary?) {
+    mutating func restoreMarker(_ prefix: [UInt8], _ object: SeenObject?) {
         directories[prefix, default: Directory()].marker = object
     }
 
@@ -136,18 +151,24 @@ struct Base: Sendable {
         directories[prefix, default: Directory()].isListed = isListed
     }
 
-    /// Everything, for a new log.
-    func allRows() -> RowBatch {
-        var all = Base(root: root)
+    /// Everything, for a new log, in batches of some ten thousand bytes.
+    func writeRows(_ write: (RowBatch) throws(Errno) -> Void) throws(Errno) {
+        // Of a base that has nothing else, so that its changes are the rows.
+        var rows = Base(root: root)
         for (bytes, directory) in directories {
             guard let prefix = KeyPrefix(bytes) else { continue }
-            var known = directory
-            known.isListed = false
-            all.replace(prefix, with: known)
-            if !directory.isListed { all.changes.remove(RowKind.listed.name(bytes)) }
+            if directory.isListed { rows.changes.set(RowKind.listed.name(bytes), []) }
+            if directory.marker != nil { rows.note(.marker, bytes, directory.marker) }
+            for name in directory.directories { rows.changes.set(Self.directoryRow(bytes, name), []) }
+            for (name, object) in directory.objects {
+                rows.note(prefix, name, object)
+                if rows.changes.byteCount > Self.batchByteCount { try write(rows.takeChanges()) }
+            }
         }
-        return all.takeChanges()
+        try write(rows.takeChanges())
     }
+
+    private static let batchByteCount = 64 << 10
 
     /// A directory is gone from S3, or will be when what is queued is through.
     mutating func forgetDirectory(_ prefix: KeyPrefix) {
@@ -190,11 +211,15 @@ struct Base: Sendable {
         }
     }
 
-    private mutating func note(_ kind: RowKind, _ name: [UInt8], _ object: ObjectSummary?) {
-        guard let object else { return changes.remove(kind.name(name)) }
+    private mutating func note(_ prefix: KeyPrefix, _ name: EntryName, _ object: SeenObject?) {
+        note(.object, prefix.bytes + name.bytes, object)
+    }
+
+    private mutating func note(_ kind: RowKind, _ key: [UInt8], _ object: SeenObject?) {
+        guard let object else { return changes.remove(kind.name(key)) }
         var writer = ByteWriter()
         writer.add(object)
-        changes.set(kind.name(name), writer.bytes)
+        changes.set(kind.name(key), writer.bytes)
     }
 
     /// A prefix as its parent's prefix and its name there; nil without a parent.
@@ -224,9 +249,9 @@ extension Base.Directory {
             guard key.starts(with: prefix.bytes) else { continue }
             let rest = key[prefix.bytes.count...]
             if rest.isEmpty {
-                marker = object
+                marker = SeenObject(object)
             } else if let name = EntryName(rest) {
-                objects[name] = object
+                objects[name] = SeenObject(object)
             } else {
                 hidden[object.version.key] = Self.reason(rest)
             }
@@ -243,11 +268,13 @@ extension Base.Directory {
     }
 
     /// After the last page: a name that is both goes to the directory (docs/SEMANTICS.md §1).
-    mutating func settle() {
-        for name in directories {
-            guard let object = objects.removeValue(forKey: name) else { continue }
-            hidden[object.version.key] = .besideDirectory
-        }
+    mutating func settle(below prefix: KeyPrefix) {
+        for name in directories where objects.removeValue(forKey: name) != nil { hide(name, below: prefix) }
+    }
+
+    /// Counts an object that is not shown, since a directory has its name.
+    mutating func hide(_ name: EntryName, below prefix: KeyPrefix) {
+        if let key = ObjectKey(prefix.bytes + name.bytes) { hidden[key] = .besideDirectory }
     }
 
     private static func reason(_ component: ArraySlice<UInt8>) -> HiddenReason {

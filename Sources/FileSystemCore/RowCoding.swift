@@ -16,8 +16,8 @@ extension ByteWriter {
     }
 
     /// Without the key, which is the row's name.
-    mutating func add(_ object: ObjectSummary) {
-        add(object.version.eTag.text)
+    mutating func add(_ object: SeenObject) {
+        add(object.eTag.text)
         add(object.size)
         add(object.lastModified)
         add(object.isArchived)
@@ -118,10 +118,9 @@ extension ByteReader {
 
     mutating func eTag() throws(Malformed) -> ETag { ETag(decoding: try string()) }
 
-    mutating func object(_ key: ObjectKey) throws(Malformed) -> ObjectSummary {
-        ObjectSummary(
-            version: ObjectVersion(key: key, eTag: try eTag()), size: try number(), lastModified: try number(),
-            isArchived: try flag())
+    mutating func object() throws(Malformed) -> SeenObject {
+        SeenObject(
+            eTag: try eTag(), size: try number(), lastModified: try number(), isArchived: try flag())
     }
 
     mutating func texts() throws(Malformed) -> [String: String] {

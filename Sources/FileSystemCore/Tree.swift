@@ -4,7 +4,7 @@ import SystemPackage
 
 /// The view: every node that has a name or that somebody still holds, and how they hang together.
 struct Tree: Sendable {
-    private(set) var nodes: [InodeNumber: Node] = [:]
+    private(set) var nodes = NodeTable()
     private var nextInode: UInt64
     /// Nodes that may have changed in what the journal keeps of them.
     private var touched: Set<InodeNumber> = []
@@ -18,8 +18,10 @@ struct Tree: Sendable {
     init(prefix: KeyPrefix, rootAttributes: NodeAttributes, firstInode: UInt64 = 1 << 32) {
         self.prefix = prefix
         nextInode = firstInode
-        nodes[.root] = Node(
-            inode: .root, parent: .root, name: .root, kind: .directory(DirectoryState()), attributes: rootAttributes)
+        nodes.insert(
+            Node(
+                inode: .root, parent: .root, name: .root, kind: .directory(DirectoryState()),
+                attributes: rootAttributes))
     }
 
     subscript(_ inode: InodeNumber) -> Node? {
@@ -53,7 +55,7 @@ struct Tree: Sendable {
     /// Puts a node back that an earlier run of the volume had, under its number.
     mutating func restore(_ node: Node) {
         nextInode = max(nextInode, node.inode.value + 1)
-        nodes[node.inode] = node
+        nodes.insert(node)
         nodes[node.parent]?.directory?.link(node.inode, node.name, isDirectory: node.isDirectory)
     }
 
@@ -71,9 +73,6 @@ struct Tree: Sendable {
         nodes[parent]?.directory?.children[name].flatMap { nodes[$0] }
     }
 
-    /// Room for so many nodes more, which are about to be added.
-    mutating func reserve(_ count: Int) { nodes.reserveCapacity(nodes.count + count) }
-
     /// `isKept`: false for what base knows, which the journal has already.
     mutating func add(
         _ parent: InodeNumber, _ name: EntryName, _ kind: Node.Kind, _ attributes: NodeAttributes, isKept: Bool = true
@@ -82,7 +81,7 @@ struct Tree: Sendable {
         nextInode += 1
         if isKept { touched.insert(inode) }
         let node = Node(inode: inode, parent: parent, name: name, kind: kind, attributes: attributes)
-        nodes[inode] = node
+        nodes.insert(node)
         nodes[parent]?.directory?.link(inode, name, isDirectory: node.isDirectory)
         return inode
     }
@@ -113,13 +112,12 @@ struct Tree: Sendable {
 
     /// Drops a node that nothing leads to any more.
     mutating func removeIfUnused(_ inode: InodeNumber) {
-        guard let node = nodes[inode], !node.isLinked, node.lookupCount == 0, (node.file?.openCount ?? 0) == 0 else {
-            return
-        }
-        node.file?.streaming?.cancel()
-        if let staged = node.file?.staged { discarded.append(staged) }
+        guard let node = nodes[inode], !node.isLinked, node.lookupCount == 0, (node.ownFile?.openCount ?? 0) == 0
+        else { return }
+        node.ownFile?.streaming?.cancel()
+        if let staged = node.ownFile?.staged { discarded.append(staged) }
         for child in node.directory?.children.values.map({ $0 }) ?? [] { detach(child) }
-        nodes[inode] = nil
+        nodes.remove(inode)
     }
 
     /// The key prefix of a directory, from its place in the view.

@@ -324,7 +324,7 @@ extension VolumeState {
 
     /// The next look at any directory asks S3.
     private mutating func forgetListings() {
-        for inode in tree.nodes.keys { forgetListing(inode) }
+        for inode in tree.nodes.values.filter(\.isDirectory).map(\.inode) { forgetListing(inode) }
     }
 
     /// The next look at one directory asks S3.

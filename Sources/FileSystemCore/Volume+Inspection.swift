@@ -110,13 +110,13 @@ extension Volume {
     /// The nodes that the journal keeps, and what S3 was seen to hold, in words.
     package func kept() -> [String] {
         let nodes = try? look { state throws(Errno) in
-            let nodes = state.tree.nodes.keys.sorted { $0.value < $1.value }.filter(state.isNodeKept)
+            let nodes = state.tree.nodes.values.map(\.inode).filter(state.isNodeKept).sorted { $0.value < $1.value }
             return nodes.compactMap { inode in state.tree[inode].map { "\(inode.value) \(NodeRow($0).recovered)" } }
                 + state.base.prefixes.flatMap { prefix in
                     let directory = state.base.directory(prefix)
                     return ["base \(prefix) with \(directory?.directories.map { "\($0)" }.sorted() ?? [])"]
-                        + (directory?.objects.values.map { "base \($0.version)" } ?? [])
-                        + (directory?.marker.map { ["base \($0.version)"] } ?? [])
+                        + (directory?.objects.map { "base \(prefix)\($0.key) \($0.value)" } ?? [])
+                        + (directory?.marker.map { ["base \(prefix) \($0)"] } ?? [])
                 }
         }
         return nodes ?? []
@@ -156,7 +156,8 @@ extension Volume {
     package func expectedRows() -> RowBatch {
         let rows = try? look { state throws(Errno) in
             var copy = state
-            var rows = copy.base.allRows()
+            var rows = RowBatch()
+            try copy.base.writeRows { rows.append($0) }
             rows.append(copy.overlayRows(isRewritten: true))
             return rows
         }

@@ -99,7 +99,7 @@ extension VolumeState {
             if node.isDirectory { plan.directories.insert(inode) } else { plan.files.insert(inode) }
         }
         // Synced and never closed: nothing is queued for it.
-        for node in tree.nodes.values where node.isLinked && node.file?.isDirty == true {
+        for node in tree.nodes.values where node.isLinked && node.ownFile?.isDirty == true {
             guard !plan.files.contains(node.inode), let key = try? tree.key(node.inode), covers(path, key) else {
                 continue
             }
@@ -204,7 +204,13 @@ extension VolumeState {
                 isMarker ? KeyPrefix(key.bytes).map { Place(prefix: $0, name: nil) } : Place(prefix: prefix, name: last)
             if let place { setKnown(place, known) }
             guard let parent = directory(at: prefix) else { return }
-            if tree.child(parent, last) == nil { add(parent, last, isMarker ? nil : known) }
+            if tree.child(parent, last) == nil {
+                notices.append(.entry(parent, last))
+                _ =
+                    isMarker
+                    ? addListedDirectory(parent, last)
+                    : addListed(parent, ListedFile(prefix: prefix, name: last, object: SeenObject(known)))
+            }
         }
         if let parent = tree.inode(of: prefix) { expire(parent) }
     }
@@ -218,21 +224,11 @@ extension VolumeState {
                 guard child.isDirectory else { return nil }
                 inode = child.inode
             } else {
-                inode = add(inode, name, nil)
+                notices.append(.entry(inode, name))
+                inode = addListedDirectory(inode, name)
             }
         }
         return inode
-    }
-
-    /// A name as S3 has it; nil for a directory.
-    @discardableResult
-    private mutating func add(_ parent: InodeNumber, _ name: EntryName, _ object: ObjectSummary?) -> InodeNumber {
-        let time = object.map { Timestamp(seconds: $0.lastModified) } ?? tree[.root]?.attributes.modified
-        let attributes = Self.attributes(
-            options, isDirectory: object == nil, modified: time ?? Timestamp(seconds: 0))
-        let kind = object.map { Node.Kind.file(FileState(clean: $0)) } ?? .directory(DirectoryState())
-        notices.append(.entry(parent, name))
-        return tree.add(parent, name, kind, attributes, isKept: false)
     }
 
     /// What is shown is as old as can be: without a network it is still shown.

@@ -69,7 +69,7 @@ extension Volume {
                 request.continuation = page.continuation
                 pageCount += 1
             } while request.continuation != nil
-            directory.settle()
+            directory.settle(below: prefix)
             let (listed, isLong) = (directory, pageCount > 1)
             update { state in
                 state.isBlind = false

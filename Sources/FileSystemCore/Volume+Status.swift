@@ -113,7 +113,7 @@ extension Volume {
     private func recall(_ page: ListPage, since start: UInt64, startedAt: Duration) {
         var directory = Base.Directory()
         directory.add(page, below: options.prefix)
-        directory.settle()
+        directory.settle(below: options.prefix)
         let listed = directory
         update { state in
             guard state.tree[.root]?.directory?.listedAt == nil else { return }

@@ -148,7 +148,7 @@ struct FlatListing {
             let isBegunBefore = !start.isEmpty && start.starts(with: bytes)
             guard !isBegunBefore, isEnd || !last.starts(with: bytes), let prefix = KeyPrefix(bytes) else { return nil }
             var settled = directory
-            settled.settle()
+            settled.settle(below: prefix)
             return (prefix, settled)
         }.sorted { $0.0.bytes.count < $1.0.bytes.count }
     }

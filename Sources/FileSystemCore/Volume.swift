@@ -233,17 +233,16 @@ public final class Volume: FileSystem {
             guard isWanted(journal.rows) else { return }
             // The base may be large: it is written down while everything goes on, and what changes in it meanwhile comes
             // behind.
-            let known = state.withLock { $0.base.beginRecord() }.allRows()
+            let known = state.withLock { $0.base.beginRecord() }
             // Not by `update`: a rewrite that fails must not lead to the next one at once.
             state.withLock { state in
                 journal.rows.enqueue(state.takeRows())
                 var others = state.base.endRecord()
                 others.append(state.overlayRows(isRewritten: journal.rows.isRewritten))
                 let later = others
-                journal.rows.enqueueRewrite {
-                    var rows = known
-                    rows.append(later)
-                    return rows
+                journal.rows.enqueueRewrite { (write) throws(Errno) in
+                    try known.writeRows(write)
+                    try write(later)
                 }
             }
             _ = flushRows()

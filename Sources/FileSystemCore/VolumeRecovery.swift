@@ -317,11 +317,11 @@ extension Base {
         var reader = ByteReader(value ?? [])
         switch kind {
         case .object:
-            guard let key = ObjectKey(name), let (parent, last) = Self.place(name) else { throw ByteReader.Malformed() }
-            restore(parent, last, value == nil ? nil : try reader.object(key))
+            guard ObjectKey(name) != nil, let (parent, last) = Self.place(name) else { throw ByteReader.Malformed() }
+            restore(parent, last, value == nil ? nil : try reader.object())
         case .marker:
-            guard let key = ObjectKey(name) else { throw ByteReader.Malformed() }
-            restoreMarker(name, value == nil ? nil : try reader.object(key))
+            guard ObjectKey(name) != nil else { throw ByteReader.Malformed() }
+            restoreMarker(name, value == nil ? nil : try reader.object())
         case .directory:
             guard let (parent, last) = Self.place(Array(name.dropLast())) else { throw ByteReader.Malformed() }
             restoreDirectory(parent, last, value != nil)
@@ -392,7 +392,7 @@ extension VolumeState {
         for prefix in known.prefixes {
             // A directory that has none is there for something else, or not at all.
             let objects = (known.directory(prefix)?.objects ?? [:]).filter {
-                !overlay.hasPending($0.value.version.key.bytes)
+                !overlay.hasPending(prefix.bytes + $0.key.bytes)
             }
             // The longest fits: a directory may have moved out of another one.
             guard !objects.isEmpty,
@@ -401,10 +401,9 @@ extension VolumeState {
             else { continue }
             var files: [(inode: InodeNumber, key: ObjectKey)] = []
             for (name, object) in objects where tree.child(inode, name) == nil {
-                let attributes = Self.attributes(
-                    options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
-                let file = tree.add(inode, name, .file(FileState(clean: object)), attributes, isKept: false)
-                files.append((file, object.version.key))
+                let listed = ListedFile(prefix: prefix, name: name, object: object)
+                guard let key = listed.version?.key else { continue }
+                files.append((addListed(inode, listed), key))
             }
             overlay.deferMoves(files, in: prefix)
         }
@@ -420,9 +419,7 @@ extension VolumeState {
                 guard child.isDirectory else { return nil }
                 inode = child.inode
             } else {
-                let time = tree[unkept: .root]?.attributes.modified ?? Timestamp(seconds: 0)
-                let attributes = Self.attributes(options, isDirectory: true, modified: time)
-                inode = tree.add(inode, name, .directory(DirectoryState()), attributes, isKept: false)
+                inode = addListedDirectory(inode, name)
             }
         }
         return inode
@@ -431,7 +428,6 @@ extension VolumeState {
     /// Shows what S3 was last seen to hold, where nothing was changed here.
     mutating func adopt(_ known: Base) {
         base = known
-        tree.reserve(known.nameCount)
         for prefix in known.prefixes {
             guard let inode = tree.inode(of: prefix), let directory = known.directory(prefix) else { continue }
             // One that is being deleted was that of another directory, which had this name before.
@@ -446,18 +442,17 @@ extension VolumeState {
 
     /// One name that S3 had; nil for a directory.
     private mutating func recall(
-        _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, _ object: ObjectSummary?
+        _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, _ object: SeenObject?
     ) {
         let key = prefix.bytes + name.bytes
         // A file may have taken the name of a directory of which something is still to be deleted, and the other way round.
         guard tree.child(parent, name) == nil,
             !overlay.hasPending(object == nil ? key + [UInt8(ascii: "/")] : key)
         else { return }
-        let time = object.map { Timestamp(seconds: $0.lastModified) } ?? tree[unkept: .root]?.attributes.modified
-        let attributes = Self.attributes(
-            options, isDirectory: object == nil, modified: time ?? Timestamp(seconds: 0))
-        _ = tree.add(
-            parent, name, object.map { .file(FileState(clean: $0)) } ?? .directory(DirectoryState()), attributes,
-            isKept: false)
+        if let object {
+            _ = addListed(parent, ListedFile(prefix: prefix, name: name, object: object))
+        } else {
+            _ = addListedDirectory(parent, name)
+        }
     }
 }

@@ -40,8 +40,8 @@ extension VolumeState {
                 since: start, at: startedAt)
             // What is not shown is nobody's to replace: a directory here has the name, or had it a moment ago.
             let shown = tree.child(inode, name)
-            if !isKept, shown?.isDirectory != false, let object = known.objects.removeValue(forKey: name) {
-                if shown != nil { known.hidden[object.version.key] = .besideDirectory }
+            if !isKept, shown?.isDirectory != false, known.objects.removeValue(forKey: name) != nil {
+                if shown != nil { known.hide(name, below: prefix) }
             }
         }
         base.replace(prefix, with: known)
@@ -61,7 +61,9 @@ extension VolumeState {
         if !mayCacheAbsence, object == nil, tree.child(parent, name)?.isDirectory == true { return }
         let isOwned = tree.child(parent, name).map { self.isOwned($0) } ?? false
         let isKept = isOwned || overlay.hidesListing(prefix.bytes + name.bytes, since: start)
-        show(parent, prefix, name, object: object, isDirectory: isDirectory, since: start, at: time)
+        show(
+            parent, prefix, name, object: object.map { SeenObject($0) }, isDirectory: isDirectory, since: start,
+            at: time)
         // What is not shown is nobody's to replace.
         let isShown = tree.child(parent, name)?.isDirectory == false
         if !isKept { base.set(prefix, name, to: isShown ? object : nil) }
@@ -76,46 +78,55 @@ extension VolumeState {
 
     /// Makes the view of one name agree with S3, unless the name is changed here.
     private mutating func show(
-        _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, object: ObjectSummary?, isDirectory: Bool,
+        _ parent: InodeNumber, _ prefix: KeyPrefix, _ name: EntryName, object: SeenObject?, isDirectory: Bool,
         since start: UInt64, at time: Duration
     ) {
         let key = prefix.bytes + name.bytes
         let node = tree.child(parent, name)
+        let file = object.map { ListedFile(prefix: prefix, name: name, object: $0) }
         let isHidden = overlay.hidesListing(key, since: start)
         let isPrefixHidden = overlay.hidesListing(key + [UInt8(ascii: "/")], since: start)
-        switch (node, isDirectory, object) {
+        switch (node, isDirectory, file) {
         case (nil, true, _):
             guard !isPrefixHidden, !isHidden else { return }
-            addDirectory(parent, name)
-        case (nil, false, let object?):
+            changed(parent, addListedDirectory(parent, name))
+        case (nil, false, let file?):
             guard !isHidden, !isPrefixHidden else { return }
-            addFile(parent, name, object)
+            changed(parent, addListed(parent, file))
         case (nil, false, nil):
             break
         case (let node?, true, _) where node.isDirectory:
             break
-        case (let node?, false, let object?) where !node.isDirectory:
+        case (let node?, false, let file?) where !node.isDirectory:
             guard !isHidden, !isOwned(node) else { return }
-            update(node, to: object)
+            update(node, to: file)
         case (let node?, _, _):
             // Gone, or something of another kind now.
             guard !isHidden, !isPrefixHidden, !mustStay(node) else { return }
             notices.append(.deleted(parent, node.inode, name))
             tree.detach(node.inode)
-            if isDirectory { addDirectory(parent, name) } else if let object { addFile(parent, name, object) }
+            if isDirectory {
+                changed(parent, addListedDirectory(parent, name))
+            } else if let file {
+                changed(parent, addListed(parent, file))
+            }
         }
     }
 
-    private mutating func addDirectory(_ parent: InodeNumber, _ name: EntryName) {
+    /// A directory that S3 has, whose attributes nobody has asked for.
+    mutating func addListedDirectory(_ parent: InodeNumber, _ name: EntryName) -> InodeNumber {
         let time = tree[.root]?.attributes.modified ?? Timestamp(seconds: 0)
         let attributes = Self.attributes(options, isDirectory: true, modified: time)
-        changed(parent, tree.add(parent, name, .directory(DirectoryState()), attributes, isKept: false))
+        return tree.add(parent, name, .directory(DirectoryState()), attributes, isKept: false)
     }
 
-    private mutating func addFile(_ parent: InodeNumber, _ name: EntryName, _ object: ObjectSummary) {
-        let attributes = Self.attributes(
-            options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
-        changed(parent, tree.add(parent, name, .file(FileState(clean: object)), attributes, isKept: false))
+    /// A file that S3 has.
+    mutating func addListed(_ parent: InodeNumber, _ file: ListedFile) -> InodeNumber {
+        tree.add(parent, file.name, .listed(file), attributes(of: file), isKept: false)
+    }
+
+    private func attributes(of file: ListedFile) -> NodeAttributes {
+        Self.attributes(options, isDirectory: false, modified: Timestamp(seconds: file.object.lastModified))
     }
 
     /// A name that the kernel may hold as missing has come.
@@ -126,22 +137,17 @@ extension VolumeState {
 
     /// A foreign version. An open file keeps the version it was opened with: the name gets a new node then, as when a
     /// program on this machine had renamed a new file over it.
-    private mutating func update(_ node: Node, to object: ObjectSummary) {
-        guard let file = node.file,
-            file.location?.eTag != object.version.eTag || file.location?.key != object.version.key
-        else { return }
-        if file.openCount > 0 {
+    private mutating func update(_ node: Node, to file: ListedFile) {
+        guard !node.stands(on: file) else { return }
+        if let own = node.ownFile, own.openCount > 0 {
             notices.append(.entry(node.parent, node.name))
             tree.detach(node.inode)
-            addFile(node.parent, node.name, object)
+            changed(node.parent, addListed(node.parent, file))
             return
         }
         notices.append(.inode(node.inode, data: true))
-        var clean = FileState(clean: object)
-        clean.pages = nil
-        tree[node.inode]?.file = clean
-        tree[node.inode]?.linkTarget = nil
-        tree[node.inode]?.attributes = Self.attributes(
-            options, isDirectory: false, modified: Timestamp(seconds: object.lastModified))
+        tree[node.inode]?.show(file)
+        let attributes = attributes(of: file)
+        tree[node.inode]?.attributes = attributes
     }
 }

@@ -196,7 +196,7 @@ struct VolumeState: Sendable {
             inode: node.inode, mode: node.fileType | node.attributes.permissions,
             linkCount: node.isLinked ? (node.isDirectory ? 2 : 1) : 0, uid: node.attributes.uid,
             gid: node.attributes.gid,
-            size: node.linkTarget.map { Int64($0.count) } ?? node.file?.size ?? 4096,
+            size: node.size,
             accessed: node.attributes.accessed, modified: node.attributes.modified, changed: node.attributes.changed)
     }
 
@@ -236,7 +236,7 @@ struct VolumeState: Sendable {
     /// True when the node's state is decided here and not by S3: changed, open for writing, or queued.
     func isOwned(_ node: Node) -> Bool {
         if node.attributes.isDirty || isMoving(node) { return true }
-        if let file = node.file, file.isDirty || file.writerCount > 0 { return true }
+        if let file = node.ownFile, file.isDirty || file.writerCount > 0 { return true }
         guard let key = try? tree.key(node.inode) else { return false }
         return overlay.hasPending(node.isDirectory ? key.bytes + [UInt8(ascii: "/")] : key.bytes)
     }

@@ -7,6 +7,7 @@ public struct RowBatch: Sendable {
     public init() {}
 
     public var isEmpty: Bool { writer.bytes.isEmpty }
+    public var byteCount: Int { writer.bytes.count }
 
     public mutating func set(_ name: [UInt8], _ value: [UInt8]) {
         writer.add(true)

@@ -13,11 +13,14 @@ import SystemPackage
 ///
 /// Any thread may call anything. `enqueue` never touches the disk, so it may be called under a lock.
 public final class RowLog: Sendable {
+    /// Gives rows, in batches of which one at a time is in memory.
+    public typealias Rows = @Sendable (_ write: (RowBatch) throws(Errno) -> Void) throws(Errno) -> Void
+
     /// One thing to bring to the disk.
     private enum Item: Sendable {
         case batch(RowBatch)
         /// All rows as they are at this place of the queue.
-        case rewrite(Int, @Sendable () -> RowBatch)
+        case rewrite(Int, Rows)
     }
 
     private struct Waiting {
@@ -202,7 +205,7 @@ public final class RowLog: Sendable {
     }
 
     /// Has the next `flush` write a new log with `rows`: all rows as they are at this place among the batches.
-    public func enqueueRewrite(_ rows: @escaping @Sendable () -> RowBatch) {
+    public func enqueueRewrite(_ rows: @escaping Rows) {
         queue.withLock { queue in
             queue.asked += 1
             queue.items.append(.rewrite(queue.asked, rows))
@@ -271,7 +274,7 @@ public final class RowLog: Sendable {
                 switch item {
                 case .batch(let batch): try append(batch, &writer)
                 case .rewrite(let number, let rows):
-                    if rewrite(rows(), &writer) { queue.withLock { $0.rewritten = number } }
+                    if rewrite(rows, &writer) { queue.withLock { $0.rewritten = number } }
                 }
             } catch {
                 queue.withLock { $0.items.insert(contentsOf: items[index...], at: 0) }
@@ -327,17 +330,21 @@ public final class RowLog: Sendable {
 
     /// Writes a new log, which takes the old one's name once it is on the disk. Where that fails the old one goes on:
     /// it says the same. True when the new one has the name.
-    private func rewrite(_ rows: RowBatch, _ writer: inout Writer) -> Bool {
+    private func rewrite(_ rows: Rows, _ writer: inout Writer) -> Bool {
         let temporary = path.removingLastComponent().appending((path.lastComponent?.string ?? "") + ".new")
         do throws(Errno) {
             try disk.remove(temporary)
             let log = try Log.create(temporary, .rows, key, on: disk)
-            let added = try write(rows, to: log, at: Int64(Log.headByteCount), sequence: 1)
+            var (end, sequence) = (Int64(Log.headByteCount), UInt64(1))
+            try rows { (batch) throws(Errno) in
+                let added = try write(batch, to: log, at: end, sequence: sequence)
+                end += added.byteCount
+                sequence += added.recordCount
+            }
             try log.file.syncData()
             try disk.rename(temporary, to: path)
             // From here on the old log has no name: whatever else fails, the new one is the journal.
-            let end = Int64(Log.headByteCount) + added.byteCount
-            writer = Writer(log: log, end: end, sequence: 1 + added.recordCount, sizeWhenRewritten: end)
+            writer = Writer(log: log, end: end, sequence: sequence, sizeWhenRewritten: end)
             Self.keepRoom(&writer)
             // Until the name is on the disk a power cut brings the old log back, so no sync may succeed.
             writer.isSuspect = true

@@ -276,8 +276,8 @@ final class Space: Sendable {
     var forgotten: [String] {
         volume.update { state in
             let queued = Set(state.overlay.committer.intents.compactMap(\.intent.inode))
-            return state.tree.nodes.keys.compactMap { inode in
-                guard let node = state.tree[inode], let file = node.file, node.isLinked, file.isDirty,
+            return state.tree.nodes.values.compactMap { node in
+                guard let file = node.file, node.isLinked, file.isDirty,
                     file.openCount == 0
                 else { return nil }
                 return queued.contains(node.inode) ? nil : node.name.description

@@ -20,15 +20,15 @@ import Testing
         }
         for name in ["a", "b"] { try set(below, name, "1") }
         _ = base.takeChanges()
-        var rows = base.beginRecord().allRows()
+        var rows = try base.beginRecord().allRows
         try set(below, "a", nil)
         _ = base.takeChanges()
         try set(below, "b", "2")
         try set(prefix, "c", "1")
         _ = base.takeChanges()
-        #expect(rows.rows != base.allRows().rows)
+        #expect(try rows.rows != base.allRows.rows)
         rows.append(base.endRecord())
-        #expect(rows.rows == base.allRows().rows)
+        #expect(try rows.rows == base.allRows.rows)
         // Nothing of before, and nothing of what nobody recorded.
         try set(prefix, "d", "1")
         _ = base.takeChanges()
@@ -175,7 +175,7 @@ import Testing
                 ],
                 commonPrefixes: ["s/b/", "s//", "s/\(long)/", "s/./"].map { Array($0.utf8) }, continuation: nil),
             below: prefix)
-        directory.settle()
+        directory.settle(below: prefix)
         #expect(directory.objects.keys.map(\.description) == ["a"])
         #expect(directory.directories.map(\.description) == ["b"])
         #expect(directory.marker != nil)
@@ -212,5 +212,15 @@ import Testing
         for key in keys { #expect(overlay.hidesListing(key, since: during) && !overlay.hasPending(key)) }
         let after = overlay.beginListing()
         for key in keys { #expect(!overlay.hidesListing(key, since: after)) }
+    }
+}
+
+extension Base {
+    fileprivate var allRows: RowBatch {
+        get throws {
+            var all = RowBatch()
+            try writeRows { all.append($0) }
+            return all
+        }
     }
 }

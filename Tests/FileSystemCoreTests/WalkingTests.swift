@@ -119,7 +119,7 @@ import Testing
                 var own = Base.Directory()
                 own.add(
                     try await store.list(ListRequest(prefix: prefix.bytes, delimited: true), .metadata), below: prefix)
-                own.settle()
+                own.settle(below: prefix)
                 #expect(directory.objects == own.objects && directory.directories == own.directories, "\(prefix)")
                 #expect(directory.marker == own.marker && directory.hidden == own.hidden, "\(prefix)")
             }

@@ -108,7 +108,7 @@ import Testing
         try journal.rows.flush()
         #expect(journal.rows.isWorthRewriting)
         let rows = batch([([1], [5]), ([2], [6])])
-        journal.rows.enqueueRewrite { rows }
+        journal.rows.enqueueRewrite { (write) throws(Errno) in try write(rows) }
         journal.rows.enqueue(batch([([2], nil), ([3], [7])]))
         try journal.rows.flush()
         #expect(journal.rows.size < 1000 && !journal.rows.isWorthRewriting)
@@ -131,7 +131,7 @@ import Testing
         journal.rows.enqueue(batch([([1], [1])]))
         try journal.rows.sync()
         let rows = batch([([1], [1])])
-        journal.rows.enqueueRewrite { rows }
+        journal.rows.enqueueRewrite { (write) throws(Errno) in try write(rows) }
         disk.failNext(.syncDirectory, with: .ioError)
         try journal.rows.flush()
         #expect(journal.rows.isWorthRewriting)
@@ -160,7 +160,7 @@ import Testing
             #expect(throws: Errno.ioError) { try journal.rows.sync() }
             if isFull { disk.failNext(.write, with: .noSpace) }
             let rows = batch([([1], [1])])
-            journal.rows.enqueueRewrite { rows }
+            journal.rows.enqueueRewrite { (write) throws(Errno) in try write(rows) }
             try journal.rows.sync()
             #expect(!journal.rows.needsRewriting)
         }

@@ -1,0 +1,2 @@
+// What the C library tells of its heap (mallinfo(3)), which Swift's Glibc module leaves out.
+#include <malloc.h>
