@@ -18,12 +18,13 @@ struct Node: Sendable {
     var isLinked = true
     /// Set for symbolic links whose target has been read.
     var linkTarget: [UInt8]?
-    /// A file that nobody here has opened or changed. Not both this and `files`.
+    /// A file that nobody here has opened or changed, which has no `fileState`.
     private var listed: ListedFile?
-    private var files: OutOfLine<FileState>
-    private var directories: OutOfLine<DirectoryState>
-    private var plainAttributes: PlainAttributes
-    private var allAttributes: OutOfLine<NodeAttributes>
+    private var fileState = OutOfLine<FileState>()
+    private var directoryState = OutOfLine<DirectoryState>()
+    /// The attributes, where there are no `fullAttributes`.
+    private var plainAttributes = PlainAttributes()
+    private var fullAttributes = OutOfLine<NodeAttributes>()
 
     /// Exactly one of file, directory and symbolic link.
     enum Kind: Sendable {
@@ -38,46 +39,44 @@ struct Node: Sendable {
         self.inode = inode
         self.parent = parent
         self.name = name
-        (listed, linkTarget) = (nil, nil)
-        (files, directories, allAttributes) = (OutOfLine(), OutOfLine(), OutOfLine())
-        plainAttributes = PlainAttributes()
         switch kind {
         case .listed(let file): listed = file
-        case .file(let state): files = OutOfLine(state)
-        case .directory(let state): directories = OutOfLine(state)
+        case .file(let state): fileState = OutOfLine(state)
+        case .directory(let state): directoryState = OutOfLine(state)
         case .symbolicLink(let state, let target):
-            files = OutOfLine(state)
+            fileState = OutOfLine(state)
             linkTarget = target
         }
         self.attributes = attributes
     }
 
-    /// Set for files and symbolic links.
+    /// Set for files and symbolic links. Made anew at each look where only a listing tells of it: `ownFile` and `size` are
+    /// the quick way over many nodes.
     var file: FileState? {
-        get { listed.map { FileState(clean: $0) } ?? files.value }
+        get { listed.map { FileState(clean: $0) } ?? fileState.value }
         _modify {
-            if let listed { files = OutOfLine(FileState(clean: listed)) }
+            if let listed { fileState = OutOfLine(FileState(clean: listed)) }
             listed = nil
-            yield &files.value
+            yield &fileState.value
         }
     }
 
     /// The file, where more is known of it than a listing tells. Without this it is neither open nor changed.
-    var ownFile: FileState? { files.value }
+    var ownFile: FileState? { fileState.value }
 
     /// Set for directories.
     var directory: DirectoryState? {
-        get { directories.value }
-        _modify { yield &directories.value }
+        get { directoryState.value }
+        _modify { yield &directoryState.value }
     }
 
     var attributes: NodeAttributes {
-        get { allAttributes.value ?? NodeAttributes(plainAttributes) }
+        get { fullAttributes.value ?? NodeAttributes(plainAttributes) }
         set {
             if let plain = PlainAttributes(newValue) {
-                (plainAttributes, allAttributes) = (plain, OutOfLine())
+                (plainAttributes, fullAttributes) = (plain, OutOfLine())
             } else {
-                allAttributes.value = newValue
+                fullAttributes.value = newValue
             }
         }
     }
@@ -85,22 +84,22 @@ struct Node: Sendable {
     /// S3 has another version of a file now.
     mutating func show(_ file: ListedFile) {
         listed = file
-        files = OutOfLine()
+        fileState = OutOfLine()
         linkTarget = nil
     }
 
-    var isDirectory: Bool { !directories.isEmpty }
+    var isDirectory: Bool { !directoryState.isEmpty }
 
     /// Bytes, as stat(2) shows it.
     var size: Int64 {
         if let linkTarget { return Int64(linkTarget.count) }
-        return listed?.object.size ?? files.value?.size ?? 4096
+        return listed?.object.size ?? fileState.value?.size ?? 4096
     }
 
     /// True for a file whose clean bytes are this version.
     func stands(on file: ListedFile) -> Bool {
         if let listed { return listed.hasVersion(of: file) }
-        return files.value?.location == file.version
+        return fileState.value?.location == file.version
     }
 
     var fileType: UInt32 {

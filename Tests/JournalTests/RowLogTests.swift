@@ -107,8 +107,8 @@ import Testing
         }
         try journal.rows.flush()
         #expect(journal.rows.isWorthRewriting)
-        let rows = batch([([1], [5]), ([2], [6])])
-        journal.rows.enqueueRewrite { (write) throws(Errno) in try write(rows) }
+        let batches = [batch([([1], [4]), ([2], [6])]), RowBatch(), batch([([1], [5])])]
+        journal.rows.enqueueRewrite { (write) throws(Errno) in for batch in batches { try write(batch) } }
         journal.rows.enqueue(batch([([2], nil), ([3], [7])]))
         try journal.rows.flush()
         #expect(journal.rows.size < 1000 && !journal.rows.isWorthRewriting)
