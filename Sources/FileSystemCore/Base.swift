@@ -29,27 +29,12 @@ struct Base: Sendable {
     private var directories: [[UInt8]: Directory] = [:]
     /// What the journal must learn.
     private var changes = RowBatch()
-    /// What the journal has learned since `beginRecord`; nil while nobody records.
-    private var record: RowBatch?
 
     init(root: KeyPrefix) { self.root = root }
 
     mutating func takeChanges() -> RowBatch {
         defer { changes = RowBatch() }
-        record?.append(changes)
         return changes
-    }
-
-    /// A copy as of now, which costs nothing until one of the two changes. What `takeChanges` gives from now on is recorded.
-    mutating func beginRecord() -> Base {
-        record = RowBatch()
-        return self
-    }
-
-    /// What has changed since `beginRecord`.
-    mutating func endRecord() -> RowBatch {
-        defer { record = nil }
-        return record ?? RowBatch()
     }
 
     /// The object at `name` below `prefix`, as last seen.

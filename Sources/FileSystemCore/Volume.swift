@@ -231,18 +231,15 @@ public final class Volume: FileSystem {
     func rewriteJournal(where isWanted: (RowLog) -> Bool) {
         rewriting.withLock { _ in
             guard isWanted(journal.rows) else { return }
-            // The base may be large: it is written down while everything goes on, and what changes in it meanwhile comes
-            // behind.
-            let known = state.withLock { $0.base.beginRecord() }
             // Not by `update`: a rewrite that fails must not lead to the next one at once.
             state.withLock { state in
                 journal.rows.enqueue(state.takeRows())
-                var others = state.base.endRecord()
-                others.append(state.overlayRows(isRewritten: journal.rows.isRewritten))
-                let later = others
+                // The base may be large. A copy costs nothing until one of the two changes, and is made rows of as they are
+                // written.
+                let (known, others) = (state.base, state.overlayRows(isRewritten: journal.rows.isRewritten))
                 journal.rows.enqueueRewrite { (write) throws(Errno) in
                     try known.writeRows(write)
-                    try write(later)
+                    try write(others)
                 }
             }
             _ = flushRows()

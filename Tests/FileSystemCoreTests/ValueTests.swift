@@ -6,8 +6,8 @@ import Testing
 @testable import FileSystemCore
 
 @Suite struct ValueTests {
-    @Test("What changes in the base while it is written down is not lost, and comes behind")
-    func recorded() throws {
+    @Test("A base that is written down is as it was then, and with the changes since as it is now")
+    func written() throws {
         let (prefix, below) = (try #require(KeyPrefix("s/")), try #require(KeyPrefix("s/d/")))
         var base = Base(root: prefix)
         func set(_ prefix: KeyPrefix, _ text: String, _ tag: String?) throws {
@@ -18,22 +18,26 @@ import Testing
             }
             base.set(prefix, name, to: object)
         }
-        for name in ["a", "b"] { try set(below, name, "1") }
-        _ = base.takeChanges()
-        var rows = try base.beginRecord().allRows
+        // More than stands in one batch.
+        for number in 0..<2000 { try set(below, "\(number)", "1") }
+        try set(below, "a", "1")
+        let first = base.takeChanges()
+        let copy = base
         try set(below, "a", nil)
-        _ = base.takeChanges()
-        try set(below, "b", "2")
+        try set(below, "0", "2")
         try set(prefix, "c", "1")
-        _ = base.takeChanges()
-        #expect(try rows.rows != base.allRows.rows)
-        rows.append(base.endRecord())
-        #expect(try rows.rows == base.allRows.rows)
-        // Nothing of before, and nothing of what nobody recorded.
-        try set(prefix, "d", "1")
-        _ = base.takeChanges()
-        _ = base.beginRecord()
-        #expect(base.endRecord().isEmpty)
+        let second = base.takeChanges()
+        var rows = RowBatch()
+        var count = 0
+        try copy.writeRows {
+            rows.append($0)
+            count += 1
+        }
+        #expect(count > 1 && rows.rows == first.rows)
+        rows.append(second)
+        var now = RowBatch()
+        try base.writeRows { now.append($0) }
+        #expect(rows.rows == now.rows && now.rows != first.rows)
     }
 
     @Test("A directory knows which of its children are directories, whatever is added, moved, replaced and removed")
@@ -212,15 +216,5 @@ import Testing
         for key in keys { #expect(overlay.hidesListing(key, since: during) && !overlay.hasPending(key)) }
         let after = overlay.beginListing()
         for key in keys { #expect(!overlay.hidesListing(key, since: after)) }
-    }
-}
-
-extension Base {
-    fileprivate var allRows: RowBatch {
-        get throws {
-            var all = RowBatch()
-            try writeRows { all.append($0) }
-            return all
-        }
     }
 }
