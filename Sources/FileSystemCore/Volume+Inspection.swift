@@ -142,9 +142,9 @@ extension Volume {
     package func otherRows() -> RowBatch {
         let rows = try? look { state throws(Errno) in
             var rows = RowBatch()
-            for (inode, node) in state.tree.nodes
-            where node.isDirectory && node.isLinked && state.mayStandInJournal(inode) {
-                rows.set(RowKind.node.name(inode.value), NodeRow(node).bytes)
+            for node in state.tree.nodes.values
+            where node.isDirectory && node.isLinked && state.mayStandInJournal(node.inode) {
+                rows.set(RowKind.node.name(node.inode.value), NodeRow(node).bytes)
             }
             return rows
         }
