@@ -208,6 +208,7 @@ struct VolumeRecovery {
         for inode in nodes.keys.sorted(by: { $0.value < $1.value }) {
             // They were to go with contents that a power cut has taken.
             if unreadable > 0 || !state.dropStray(inode) { state.keepAttributesQueued(inode, now: now) }
+            state.noteRecovered(inode)
         }
     }
 
@@ -433,7 +434,9 @@ extension VolumeState {
             // One that is being deleted was that of another directory, which had this name before.
             let isChanging = ObjectKey(prefix.bytes).map(overlay.committer.hasIntents) ?? false
             tree[unkept: inode]?.directory?.hasMarker = directory.marker != nil && !isChanging
-            for (name, object) in directory.objects { recall(inode, prefix, name, object) }
+            for (name, object) in directory.objects.sorted(by: { $0.key < $1.key }) {
+                recall(inode, prefix, name, object)
+            }
             for name in directory.directories { recall(inode, prefix, name, nil) }
             // Known, and to be asked for again as soon as somebody looks.
             if directory.isListed { tree[unkept: inode]?.directory?.listedAt = .seconds(-1_000_000_000) }

@@ -98,6 +98,12 @@ extension VolumeState {
         }
     }
 
+    /// A row was found of this node. What was given up, or is as S3 has it by now, needs none any more.
+    mutating func noteRecovered(_ inode: InodeNumber) {
+        noteKeptNode(inode)
+        if tree[unkept: inode].map({ !$0.isLinked || !isKept($0) }) ?? true { tree.touch(inode) }
+    }
+
     /// True for a node that a crash must find as it is, since neither base nor S3 can tell it.
     private func isKept(_ node: Node) -> Bool {
         if node.isDirectory {

@@ -11,7 +11,6 @@ extension World {
     func crash(power: Bool) throws {
         let hadTrouble = hasDiskTrouble
         let expected = power || hadTrouble || disk.isDead ? nil : (volume.expectedRows().rows, volume.otherRows().rows)
-        if expected == nil { hasGivenUp = true }
         slots = [:]
         closed = [:]
         disk = disk.crash(power: power)
@@ -88,19 +87,14 @@ extension World {
                 throw Broken(text: "in the journal, \(difference)")
             }
         }
-        var isGivenUp = false
         for (name, row) in found where expected[name] == nil {
-            if let other = others[name] {
-                guard let difference = Volume.difference(name, row, other) else { continue }
-                throw Broken(text: "in the journal, which need not speak of it, \(difference)")
-            }
-            // What a power cut took is not kept any more, and its row goes when the journal is rewritten.
-            guard hasGivenUp, name.first == UInt8(ascii: "n") else {
+            guard let other = others[name] else {
                 throw Broken(text: "the journal has a row \(Self.text(name)) that the state does not ask for")
             }
-            isGivenUp = true
+            if let difference = Volume.difference(name, row, other) {
+                throw Broken(text: "in the journal, which need not speak of it, \(difference)")
+            }
         }
-        hasGivenUp = isGivenUp
     }
 
     private static func text(_ name: [UInt8]) -> String {

@@ -87,8 +87,6 @@ public final class World {
     var weather = Weather.fair
     var isPowerCut = false
     var hasDiskTrouble = false
-    /// A recovery may have given up what a power cut has taken, and the journal may still speak of it.
-    var hasGivenUp = false
     public internal(set) var trace: [String] = []
     public var isTracing = false {
         didSet { if isTracing { server.beginTrace() } }

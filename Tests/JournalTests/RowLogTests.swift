@@ -257,6 +257,24 @@ import Testing
         withExtendedLifetime(after) {}
     }
 
+    @Test("A write that has its log rewritten keeps its own end, which memory holds")
+    func endOfWriteAtCompaction() throws {
+        let journal = try SpaceJournal(
+            directory: "/j", key: nil, logger: quiet, disk: SimulatedDisk(seed: 1), smallestCompaction: 1 << 20
+        ) { _, _ in }
+        let file = try journal.staging.create(baseSize: 0)
+        var used = file.diskUsage
+        var compactions = 0
+        for value in UInt8(1)...20 {
+            let contents = [UInt8](repeating: value, count: 200_000)
+            try file.write(contents, at: 0)
+            if file.diskUsage < used { compactions += 1 }
+            used = file.diskUsage
+            #expect(try file.all() == contents)
+        }
+        #expect(compactions > 0)
+    }
+
     @Test(
         "A log that is written anew after a failed sync still comes back to the point that was noted",
         arguments: [false, true])

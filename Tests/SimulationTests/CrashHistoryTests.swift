@@ -13,6 +13,21 @@ struct CrashHistoryTests {
         }
     }
 
+    @Test("A changed file that was renamed and whose copy failed leaves nothing at its old name")
+    func failedCopy() {
+        expectHeld(
+            1_009_348,
+            [
+                .open(slot: 2, path: "a", .truncate), .open(slot: 1, path: "b.txt", .exclusive), .calm,
+                .save(path: "b.txt", token: 63, count: 166, isSynced: false),
+                .open(slot: 1, path: "d/b.txt", .create), .rename("b.txt", "a", exchange: false),
+                .replace(path: "b.txt", token: 77, count: 0), .rename("a", "d/b.txt", exchange: false),
+                .open(slot: 3, path: "d/b.txt", .create), .open(slot: 3, path: "d/s/a", .create),
+                .save(path: "d/s/a", token: 85, count: 38, isSynced: false), .pass(milliseconds: 3000),
+                .save(path: "d/b.txt", token: 97, count: 238, isSynced: false), .unlink(path: "b.txt"), .calm,
+            ])
+    }
+
     @Test("A staged log that is written anew after a failed sync does not publish what was written since the close")
     func renewedLog() {
         expectHeld(
