@@ -22,9 +22,13 @@ extension ContentReader {
 
     // MARK: What to fetch
 
-    /// Starts fetching what is missing of `range`, as far as there is memory; the read itself waits for more.
-    func demand(_ source: Source, _ range: Range<Int64>) {
-        forEachGap(source, range) { start(source, $0..<range.upperBound, .demandRead, .withinLimit) }
+    /// Starts fetching what is missing of `range`, as far as there is memory; the read itself waits for more. What is to be
+    /// fetched after it, up to `end`, comes with the same request where that makes it no large one.
+    func demand(_ source: Source, _ range: Range<Int64>, through end: Int64) {
+        forEachGap(source, range) { offset in
+            let isShort = end - offset <= Self.smallestAhead
+            return start(source, offset..<(isShort ? end : range.upperBound), .demandRead, .withinLimit)
+        }
     }
 
     /// Starts fetching ahead what is missing of `range`, as far as memory allows.

@@ -70,7 +70,7 @@ final class ContentReader: Sendable {
 
     /// All of `range`, waiting for what has to be fetched; starts fetching `ahead` (which contains it) too.
     func read(_ source: Source, _ range: Range<Int64>, ahead: Range<Int64>) async throws(Errno) -> [ByteSlice] {
-        demand(source, range)
+        demand(source, range, through: ahead.upperBound)
         prefetch(source, ahead)
         var pieces: [Piece] = []
         var offset = range.lowerBound

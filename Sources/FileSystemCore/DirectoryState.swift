@@ -25,6 +25,11 @@ struct DirectoryState: Sendable {
         if isDirectory { subdirectories.insert(inode) }
     }
 
+    /// All names, in the order of their inodes.
+    var entries: [(name: EntryName, inode: InodeNumber)] {
+        children.map { (name: $0.key, inode: $0.value) }.sorted { $0.inode.value < $1.inode.value }
+    }
+
     /// Does nothing where the name is another's by now.
     mutating func unlink(_ inode: InodeNumber, _ name: EntryName) {
         guard children[name] == inode else { return }

@@ -5,7 +5,9 @@
 struct ReadAhead: Sendable {
     /// Files up to this size are fetched whole.
     static let smallFile: Int64 = 1 << 20
-    static let firstWindow: Int64 = 256 << 10
+    /// What is fetched beyond the first read, since most programs that read a beginning want no more: a picture's size, its
+    /// date, a small picture in it.
+    static let firstWindow: Int64 = 64 << 10
     static let largestWindow: Int64 = 32 << 20
     /// How far from the expected place a read may be and still count as sequential.
     static let slack: Int64 = 2 << 20
@@ -33,7 +35,7 @@ struct ReadAhead: Sendable {
         if window == 0 {
             window = hasRead ? max(count, 128 << 10) : Self.firstWindow
         } else if end > next {
-            window = min(window * 2, Self.largestWindow)
+            window = min(window * (window < Self.smallFile ? 4 : 2), Self.largestWindow)
         }
         return offset..<min(end + window, size)
     }

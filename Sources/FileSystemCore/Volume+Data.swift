@@ -15,6 +15,9 @@ extension Volume {
         do throws(Errno) {
             let plan = try change { state throws(Errno) in try state.planRead(inode, handle, offset, count) }
             guard let plan else { return .ready([]) }
+            for neighbour in plan.neighbours where !isDown {
+                if let source = source(neighbour) { reader.prefetch(source, 0..<source.size) }
+            }
             let source = plan.node.flatMap(self.source)
             if let staged = plan.node?.file?.staged { return readStaged(staged, inode, handle, plan, source) }
             guard let source else { return .ready([zeros(plan.range.count)]) }
@@ -268,6 +271,8 @@ extension VolumeState {
         let ahead: Range<Int64>
         /// The file as it was when the read began.
         let node: Node?
+        /// Files that are about to be read too.
+        var neighbours: [Node] = []
     }
 
     /// Nil at the end of the file.
@@ -279,7 +284,26 @@ extension VolumeState {
         let range = offset..<min(offset + Int64(count), file.size)
         let ahead =
             handles[handle]?.readAhead.plan(offset: offset, count: Int64(range.count), size: file.size) ?? range
-        return ReadPlan(range: range, ahead: ahead, node: tree[inode])
+        let node = tree[inode]
+        var plan = ReadPlan(range: range, ahead: ahead, node: node)
+        if let node, offset == 0, Self.smallSize(node) != nil { plan.neighbours = filesReadNext(after: node) }
+        return plan
+    }
+
+    /// Bytes of a small file that S3 has as the view shows it; nil for anything else.
+    private static func smallSize(_ node: Node) -> Int64? {
+        guard !node.isDirectory, (1...ReadAhead.smallFile).contains(node.size) else { return nil }
+        guard let file = node.ownFile else { return node.size }
+        return file.staged == nil && file.location != nil && !file.isArchived ? node.size : nil
+    }
+
+    private mutating func filesReadNext(after node: Node) -> [Node] {
+        let tree = tree
+        return neighbours.noteRead(
+            node.inode, in: node.parent,
+            children: { tree[node.parent]?.directory?.children.values.map { $0 } ?? [] },
+            size: { tree[$0].flatMap { $0.isLinked ? Self.smallSize($0) : nil } }
+        ).compactMap { tree[$0] }
     }
 
     /// Contents changed. Returns the upload that has begun, if any.

@@ -72,7 +72,7 @@ extension VolumeState {
     mutating func openStream(_ inode: InodeNumber) throws(Errno) -> Opened {
         let directory = try tree.directory(inode)
         let handle = newHandle()
-        streams[handle] = DirectoryStream(inode: inode, entries: directory.children.map { ($0.key, $0.value) })
+        streams[handle] = DirectoryStream(inode: inode, entries: directory.entries)
         return Opened(handle: handle, keepCache: false)
     }
 
@@ -82,7 +82,7 @@ extension VolumeState {
     ) throws(Errno) -> [DirectoryEntry] {
         guard let inode = streams[handle]?.inode else { throw .badFileDescriptor }
         if offset == 0, let directory = tree[inode]?.directory {
-            streams[handle]?.entries = directory.children.map { ($0.key, $0.value) }
+            streams[handle]?.entries = directory.entries
         }
         var found: [DirectoryEntry] = []
         var position = Int(clamping: offset)

@@ -15,11 +15,11 @@ extension VolumeState {
         let before = base.directory(prefix) ?? Base.Directory()
         var known = listed
         if overlay.hidesListing(prefix.bytes, since: start) { known.marker = before.marker }
-        let names = Set(before.objects.keys).union(before.directories).union(
-            tree[inode]?.directory?.children.keys.map { $0 } ?? []
-        )
-        .union(listed.objects.keys).union(listed.directories)
-        for name in names {
+        let children = tree[inode]?.directory?.children ?? [:]
+        let names = Set(before.objects.keys).union(before.directories).union(children.keys)
+            .union(listed.objects.keys).union(listed.directories)
+        // New ones get their inodes in the order of names: whoever goes through them, in either order, is seen to.
+        for name in names.filter({ children[$0] != nil }) + names.filter({ children[$0] == nil }).sorted() {
             let key = prefix.bytes + name.bytes
             // What a change here is based on stays what it was: its precondition must notice somebody else's change.
             let isOwned = tree.child(inode, name).map { self.isOwned($0) } ?? false

@@ -30,6 +30,8 @@ struct VolumeState: Sendable {
     var loads: [InodeNumber: Latch<Void>] = [:]
     /// Flat listings under way, by the directory at their top.
     var walks: [InodeNumber: Latch<Void>] = [:]
+    /// Who reads small files one after another.
+    var neighbours = Neighbours()
     /// What the kernel must be told.
     var notices: [Notice] = []
     /// S3 refused to list: names are found by asking for them.
