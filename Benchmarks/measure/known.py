@@ -6,27 +6,18 @@ and how much memory the daemon has had.
 """
 
 import argparse
-import asyncio
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import boto3
-from botocore.config import Config
-
-from .server import ACCESS, BUCKET, REGION, SECRET, Server
+from .s3 import Slice, put
+from .server import Server
 from .systems import Cognitofs, Mount
 
 PREFIX, BIG = "known/", 10_000
-
-
-class LocalCognitofs(Cognitofs):
-    def command(self, server, prefix, where, folder):
-        return [*super().command(server, prefix, where, folder), "-o", "durability=local"]
 
 
 def names(count):
@@ -34,20 +25,10 @@ def names(count):
     return [f"big/{n:05}.jpg" if n < BIG else f"d{n // 1000:04}/{n % 1000:03}.jpg" for n in range(count)]
 
 
-def store(endpoint, some):
-    s3 = boto3.client(
-        "s3", endpoint_url=endpoint, region_name=REGION, aws_access_key_id=ACCESS, aws_secret_access_key=SECRET,
-        config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
-    )  # fmt: skip
-    for name in some:
-        s3.put_object(Bucket=BUCKET, Key=PREFIX + name, Body=b"x")
-
-
-async def store_all(endpoint, all_names):
-    loop, share = asyncio.get_running_loop(), len(all_names) // 64 + 1
-    with ProcessPoolExecutor(4) as pool:
-        parts = [all_names[start : start + share] for start in range(0, len(all_names), share)]
-        await asyncio.gather(*(loop.run_in_executor(pool, store, endpoint, part) for part in parts))
+def store_all(server, folder, all_names):
+    body = folder / "body"
+    body.write_bytes(b"x")
+    server.s3.replay([put(PREFIX + name, Slice(0, 1)) for name in all_names], body, 16)
 
 
 def clock(what, body):
@@ -70,8 +51,8 @@ def main():
     server = Server(folder / "server")
     stopped = False
     try:
-        asyncio.run(store_all(server.endpoint, names(objects)))
-        mount = Mount(LocalCognitofs(), server, folder / "client")
+        store_all(server, folder, names(objects))
+        mount = Mount(Cognitofs(), server.endpoint, folder / "client")
         with mount.start(PREFIX, cold=True):
             found = clock(f"find of {objects}, cold", lambda: count(mount.where))
             if found != objects:

@@ -1,16 +1,21 @@
 """How each file system is mounted, in the foreground, on an object prefix."""
 
 import os
-import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
-from .server import ACCESS, BUCKET, REGION, SECRET, program
+from .programs import ROOT, cpu_seconds, peak_mib, program
+from .s3 import ACCESS, BUCKET, REGION, SECRET
 
 
 class System:
+    """A way to mount a prefix of the bucket that S3 is spoken for at `endpoint`."""
+
     name = ""
+    local = False
+    """True when there is no S3 below: then a prefix is a folder of the local disk."""
     settle = 0.5
     """Seconds after the last close until the cache folder holds what the next mount may use."""
 
@@ -18,7 +23,7 @@ class System:
         done = subprocess.run(self.version_command(), capture_output=True, text=True, timeout=20)
         return (done.stdout + done.stderr).strip().splitlines()[0][:80]
 
-    def environment(self, server, folder):
+    def environment(self, endpoint):
         return {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
 
 
@@ -26,9 +31,8 @@ class Cognitofs(System):
     name = "cognitofs"
 
     def __init__(self):
-        root = Path(__file__).resolve().parents[2]
         named = os.environ.get("COGNITOFS_BINARY")
-        places = [Path(named)] if named else [root / "dist/cognitofs", root / ".build/release/cognitofs"]
+        places = [Path(named)] if named else [ROOT / "dist/cognitofs", ROOT / ".build/release/cognitofs"]
         self.binary = next((place for place in places if os.access(place, os.X_OK)), None)
         if self.binary is None:
             raise SystemExit("bench: no cognitofs; run scripts/build, or set COGNITOFS_BINARY")
@@ -36,12 +40,10 @@ class Cognitofs(System):
     def version_command(self):
         return [self.binary, "--version"]
 
-    def command(self, server, prefix, where, folder):
+    def command(self, endpoint, prefix, where, folder):
         return [
-            self.binary, "mount", f"s3://{BUCKET}/{prefix}", where, "--endpoint", server.endpoint, "--region", REGION,
+            self.binary, "mount", f"s3://{BUCKET}/{prefix}", where, "--endpoint", endpoint, "--region", REGION,
             "--credentials", "environment", "--cache-dir", folder / "cache", "--state-dir", folder / "state", "--foreground",
-            # As s3fs does: close returns when S3 has the file.
-            "-o", "durability=remote",
         ]  # fmt: skip
 
 
@@ -51,12 +53,12 @@ class S3fs(System):
     def version_command(self):
         return [program("s3fs"), "--version"]
 
-    def command(self, server, prefix, where, folder):
+    def command(self, endpoint, prefix, where, folder):
         secret = folder / "passwd"
         secret.touch(mode=0o600)
         secret.write_text(f"{ACCESS}:{SECRET}\n")
         options = [
-            f"passwd_file={secret}", f"url={server.endpoint}", "use_path_request_style", f"endpoint={REGION}", f"use_cache={folder}/cache",
+            f"passwd_file={secret}", f"url={endpoint}", "use_path_request_style", f"endpoint={REGION}", f"use_cache={folder}/cache",
             "parallel_count=8", "multireq_max=32", "max_stat_cache_size=300000",
         ]  # fmt: skip
         return [program("s3fs"), f"{BUCKET}:/{prefix.rstrip('/')}", where, "-f", "-o", ",".join(options)]
@@ -71,14 +73,14 @@ class Rclone(System):
     def version_command(self):
         return [program("rclone"), "version"]
 
-    def environment(self, server, folder):
+    def environment(self, endpoint):
         remote = dict(
-            TYPE="s3", PROVIDER="SeaweedFS", ENDPOINT=server.endpoint, ACCESS_KEY_ID=ACCESS, SECRET_ACCESS_KEY=SECRET, REGION=REGION,
+            TYPE="s3", PROVIDER="SeaweedFS", ENDPOINT=endpoint, ACCESS_KEY_ID=ACCESS, SECRET_ACCESS_KEY=SECRET, REGION=REGION,
             NO_CHECK_BUCKET="true", FORCE_PATH_STYLE="true",
         )  # fmt: skip
         return {"RCLONE_CONFIG": os.devnull} | {f"RCLONE_CONFIG_B_{name}": value for name, value in remote.items()}
 
-    def command(self, server, prefix, where, folder):
+    def command(self, endpoint, prefix, where, folder):
         return [
             program("rclone"), "mount", f"b:{BUCKET}/{prefix}", where, "--vfs-cache-mode", "full", "--cache-dir", folder / "cache",
             "--use-server-modtime", "--vfs-write-back", "0s", "--vfs-fast-fingerprint", "--transfers", "16",
@@ -86,16 +88,61 @@ class Rclone(System):
         ]  # fmt: skip
 
 
-SYSTEMS = {system.name: system for system in (Cognitofs, S3fs, Rclone)}
+class Geesefs(System):
+    """Only where it is installed: it is in no package archive."""
+
+    name = "geesefs"
+
+    def version_command(self):
+        return [program("geesefs"), "--version"]
+
+    def command(self, endpoint, prefix, where, folder):
+        return [
+            program("geesefs"), "-f", "--endpoint", endpoint, "--region", REGION, "--cache", folder / "cache", "--memory-limit", "1000",
+            "--entry-limit", "300000", "--print-stats", "0", f"{BUCKET}:{prefix.rstrip('/')}", where,
+        ]  # fmt: skip
+
+
+class Passthrough(System):
+    """libfuse's own example over the local disk: what a file system costs that does nothing itself."""
+
+    name = "passthrough"
+    local = True
+
+    def version_command(self):
+        return [program("fusermount3"), "--version"]
+
+    def command(self, endpoint, prefix, where, folder):
+        source = folder / "disk" / prefix.rstrip("/")
+        return [program("passthrough_ll"), "-f", "-o", f"source={source},cache=auto", where]
+
+
+class Limit:
+    """No file system: Benchmarks/programs/replay.c, driven by what a workload says the least is."""
+
+    name = "limit"
+    local = False
+
+    def version(self):
+        return "replay.c"
+
+
+SYSTEMS = {system.name: system for system in (Cognitofs, Limit, Passthrough, S3fs, Rclone, Geesefs)}
+
+
+def installed():
+    return [name for name in SYSTEMS if name != "geesefs" or shutil.which("geesefs")]
 
 
 class Mount:
-    """One daemon of a system, with a cache folder of its own."""
+    """One daemon of a system, with a cache folder of its own, on the server at `endpoint`."""
 
-    def __init__(self, system, server, folder):
-        self.system, self.server, self.folder = system, server, Path(folder)
+    def __init__(self, system, endpoint, folder):
+        self.system, self.endpoint, self.folder = system, endpoint, Path(folder)
         self.where = self.folder / "mnt"
         self.where.mkdir(parents=True, exist_ok=True)
+        self.cold_files = []
+        """More files whose pages are dropped before each start."""
 
     def __enter__(self):
         return self
@@ -108,32 +155,38 @@ class Mount:
             subprocess.run(["rm", "-rf", self.folder / "cache", self.folder / "state"], check=True)
         for name in ("cache", "state"):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        command = self.system.command(self.endpoint, prefix, self.where, self.folder)
         os.sync()
         self._drop_pages()
+        self.began = time.perf_counter()
         self.process = subprocess.Popen(
-            self.system.command(self.server, prefix, self.where, self.folder), stdin=subprocess.DEVNULL,
-            stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT,
-            env=os.environ | self.system.environment(self.server, self.folder), start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT,
+            env=os.environ | self.system.environment(self.endpoint), start_new_session=True,
         )  # fmt: skip
         limit = time.monotonic() + 30
         while not os.path.ismount(self.where):
             if self.process.poll() is not None or time.monotonic() > limit:
                 raise RuntimeError(f"{self.system.name} did not mount, see {self.folder}/log")
-            time.sleep(0.01)
+            time.sleep(0.002)
         return self
 
     def _drop_pages(self):
         """Of this client's own files; the server's stay warm."""
-        for path in (self.folder / "cache").rglob("*"):
-            if path.is_file():
-                descriptor = os.open(path, os.O_RDONLY)
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-                os.close(descriptor)
+        kept = [path for path in (self.folder / "cache").rglob("*") if path.is_file()]
+        for path in kept + self.cold_files:
+            descriptor = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+    def cpu_seconds(self):
+        return cpu_seconds(self.process.pid)
 
     def peak_mib(self):
         """The most memory the daemon has had so far; each start is a new daemon."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+        return peak_mib(self.process.pid)
+
+    def settle(self):
+        time.sleep(self.system.settle)
 
     def stop(self):
         limit = time.monotonic() + 60
