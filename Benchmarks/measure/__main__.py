@@ -16,21 +16,18 @@ What `--json` writes:
 
 import argparse
 import json
-import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from .material import FULL, QUICK, Material
+from .bench import bench
+from .material import FULL, QUICK
 from .plots import write_plots
 from .programs import machine
 from .report import Report
 from .s3 import Refused
-from .server import Server
-from .stage import Stage, Wrong
+from .stage import Wrong
 from .systems import SYSTEMS, installed
 from .workloads import WORKLOADS
 
@@ -57,20 +54,14 @@ def plan(options, systems):
                     yield round_trip, WORKLOADS[name], system
 
 
-def measure(options, systems, folder):
+def measure(options, systems):
     measurements = []
-    material = Material(folder / "material", options.sizes)
-    server = Server(folder / "server")
-    try:
-        material.upload_all(server.s3)
+    with bench(options.sizes, options.folder) as place:
         for number in range(1, options.rounds + 1):
             for round_trip, workload, system in plan(options, systems):
-                stage = Stage(system, server, material, folder / system.name, round_trip, workload.wire)
                 entry = {"workload": workload.name, "system": system.name, "round_trip_ms": round_trip, "round": number}
-                measurements.append(entry | measure_one(stage, workload))
+                measurements.append(entry | measure_one(place.stage(system, round_trip, workload.wire), workload))
                 tell(measurements[-1])
-    finally:
-        server.stop()
     return measurements
 
 
@@ -117,12 +108,7 @@ def parsed():
 
 def run(options):
     systems = [SYSTEMS[name]() for name in options.systems]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)  # passthrough_ll keeps one open for each name
-    folder = Path(tempfile.mkdtemp(prefix="cognitofs-bench.", dir=options.folder))
-    try:
-        measurements = measure(options, systems, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    measurements = measure(options, systems)
     facts = {"machine": machine(), "quick": options.quick, "rounds": options.rounds, "words": options.sizes.words()}
     return facts | {"versions": {system.name: system.version() for system in systems}, "measurements": measurements}
 

@@ -116,13 +116,42 @@ def appends(path, count):
     return {"seconds": time.perf_counter() - began}
 
 
+def each(paths):
+    """Files, one path a line, one after another: the seconds of each."""
+    seconds = []
+    for path in paths.splitlines():
+        began = time.perf_counter()
+        with open(path, "rb", buffering=0) as file:
+            while file.read(STEP):
+                pass
+        seconds.append(time.perf_counter() - began)
+    return {"seconds": seconds}
+
+
+def together(paths):
+    """Files, one path a line, all at once, each by a thread of its own: the seconds of each."""
+    paths, seconds = paths.splitlines(), {}
+    gate = threading.Barrier(len(paths))
+
+    def take(path):
+        gate.wait()
+        seconds[path] = read(path)["seconds"]
+
+    threads = [threading.Thread(target=take, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"seconds": [seconds[path] for path in paths]}
+
+
 def rename(old, new):
     began = time.perf_counter()
     os.rename(old, new)
     return {"seconds": time.perf_counter() - began}
 
 
-ACTIONS = {action.__name__: action for action in (read, sha256, write, beginnings, scattered, saves, appends, rename)}
+ACTIONS = {action.__name__: action for action in (read, sha256, write, beginnings, scattered, saves, appends, each, together, rename)}
 
 if __name__ == "__main__":
     print(json.dumps(ACTIONS[sys.argv[1]](*sys.argv[2:])))

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .s3 import Slice, put
-from .server import READ
 
 SMALL = 100_000
 """Bytes of a small file, such as a reduced photograph."""
@@ -85,10 +84,8 @@ class Material:
         return found | self._numbered("pictures/{:04}.jpg", sizes.pictures, PICTURE)
 
     def upload(self, client, prefix, files):
+        """As objects below a prefix."""
         client.replay([put(prefix + name, part) for name, part in files.items()], self.bodies, 16)
-
-    def upload_all(self, client):
-        self.upload(client, READ, self.stored())
 
     def write(self, folder, files):
         """The same files on the local disk."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import socket
 import sys
@@ -47,6 +48,12 @@ def cpu_seconds(process):
 def peak_mib(process):
     """The most memory the process has had so far."""
     return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[1]) / 1024
+
+
+def free_descriptors():
+    """Lets programs open as many files as they may: passthrough_ll keeps one open for each name."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def machine():

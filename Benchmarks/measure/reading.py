@@ -14,17 +14,24 @@ SPREAD = (4, 8, 16)
 
 
 def read_cold(stage):
+    return read_file(stage, "large.bin", stage.material.large)
+
+
+def read_file(stage, name, part):
     with stage.mounted(READ) as where:
         with stage.metered():
-            seconds = act("read", where / "large.bin")["seconds"]
-        if act("sha256", where / "large.bin")["sha256"] != stage.material.sha256(stage.material.large):
-            raise Wrong("the large file was read wrongly")
+            seconds = act("read", where / name)["seconds"]
+        if act("sha256", where / name)["sha256"] != stage.material.sha256(part):
+            raise Wrong(f"{name} was read wrongly")
     return {"cold": seconds}
 
 
 def limit_read_cold(stage):
-    size = stage.sizes.large
-    ranges = [get(READ + "large.bin", first, min(first + RANGE, size) - 1) for first in range(0, size, RANGE)]
+    return limit_read_file(stage, "large.bin", stage.material.large)
+
+
+def limit_read_file(stage, name, part):
+    ranges = [get(READ + name, first, min(first + RANGE, part.size) - 1) for first in range(0, part.size, RANGE)]
     with stage.metered():
         return {"cold": stage.best(SPREAD, lambda count: stage.client.replay(ranges, stage.material.bodies, count)[0])}
 

@@ -45,15 +45,20 @@ class Report:
 
     def met(self, workload, figure, system, round_trip_ms):
         """True, False, or None where nothing can be said."""
-        value = self.value(workload, figure, system, round_trip_ms)
-        if value == "failed":
+        if self.value(workload, figure, system, round_trip_ms) == "failed":
             return False
-        if figure.goal is None or value is None:
+        share = self.share_of_goal(workload, figure, system, round_trip_ms)
+        return None if share is None else share <= 1
+
+    def share_of_goal(self, workload, figure, system, round_trip_ms):
+        """How many times the goal: 1 and below is met. None where nothing can be said."""
+        value = self.value(workload, figure, system, round_trip_ms)
+        if figure.goal is None or not is_number(value):
             return None
         if figure.reference is None:
-            return value <= figure.bound(round_trip_ms)
+            return value / figure.bound(round_trip_ms)
         factor = self.factor(workload, figure, system, round_trip_ms)
-        return None if factor is None else factor <= figure.goal
+        return None if factor is None else factor / figure.goal
 
     def lines(self):
         """Each figure that our system was measured for: workload and figure, in the order of the table."""

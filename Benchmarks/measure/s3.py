@@ -114,14 +114,21 @@ class Client:
     def send(self, request, body=b"", missing=False):
         """The answer's headers and body; with `missing`, None where there is no such key."""
         self.asked["LIST" if "list-type" in request.query else "GET" if request.method == "HEAD" else request.method] += 1
-        self._connection.request(request.method, self._signer.target(request), body or None, self._signer.headers(request))
-        answer = self._connection.getresponse()
-        text = answer.read()
+        try:
+            answer, text = self._exchange(request, body)
+        except (http.client.RemoteDisconnected, BrokenPipeError):  # the server had closed a connection that was long idle
+            self._connection.close()
+            answer, text = self._exchange(request, body)
         if missing and answer.status == 404:
             return None
         if answer.status // 100 != 2:
             raise Refused(f"{request.method} {request.key}: {answer.status} {text[:200]}")
         return answer.headers, text
+
+    def _exchange(self, request, body):
+        self._connection.request(request.method, self._signer.target(request), body or None, self._signer.headers(request))
+        answer = self._connection.getresponse()
+        return answer, answer.read()
 
     def page(self, prefix, token="", most=PAGE):
         """One page of a flat listing as it came, and the next one's token ("" at the end)."""

@@ -55,8 +55,10 @@ class Server:
     def client(self, port):
         return Client(port, program("replay"), self.folder)
 
-    def line(self, round_trip_ms, megabits=0):
-        """A line with this round trip to the S3 port; there is one of each kind."""
+    def line(self, round_trip_ms, megabits=0, wire=False):
+        """A line of this kind to the S3 port; None where it would do nothing, unless `wire`: then it counts bytes."""
+        if not (round_trip_ms or megabits or wire):
+            return None
         kind = (round_trip_ms, megabits)
         if kind not in self._lines:
             self._lines[kind] = Line(self.folder, self.port, *kind)

@@ -55,12 +55,11 @@ def timed(*command):
 
 
 class Stage:
-    def __init__(self, system, server, material, folder, round_trip_ms, wire):
-        """With `wire`, bytes are counted also where no round trip is added."""
+    def __init__(self, system, server, material, folder, line):
+        """`line` is what is between the system and the server, or None."""
         self.system, self.server, self.material, self.sizes = system, server, material, material.sizes
-        self.round_trip_ms = round_trip_ms
-        self._line = server.line(round_trip_ms) if round_trip_ms or wire else None
-        port = self._line.port if self._line else server.port
+        self._line = line
+        port = line.port if line else server.port
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.client = server.client(port)
