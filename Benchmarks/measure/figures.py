@@ -35,11 +35,15 @@ class Workload:
     figures: list
     wire: bool = False
     """True where the bytes that travel are a figure."""
+    only: str = ""
+    """The one system that can do it, where that is so."""
     needs: str = ""
     """A size that must not be 0."""
 
     def suits(self, system, sizes):
         if self.needs and not getattr(sizes, self.needs):
+            return False
+        if self.only and system.name != self.only:
             return False
         if system.name == "limit":
             return self.limit is not None

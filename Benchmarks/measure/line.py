@@ -12,6 +12,7 @@ from .programs import free_ports, program
 class Line:
     def __init__(self, folder, target, round_trip_ms, megabits=0):
         (self.port,) = free_ports(1)
+        self.round_trip_ms = round_trip_ms
         self._counts = Path(folder) / f"line-{self.port}"
         self._process = subprocess.Popen(
             [program("line"), "--listen", str(self.port), "--to", str(target), "--counts", self._counts,

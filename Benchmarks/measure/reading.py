@@ -131,8 +131,6 @@ def first_byte(stage):
             if len(file.read(1)) != 1:
                 raise Wrong("there was no first byte")
         seconds = time.perf_counter() - stage.mount.began
-        with stage.metered():
-            pass
     return {"first_byte": seconds * 1000}
 
 
@@ -152,5 +150,5 @@ WORKLOADS = [
         Figure(9, "cold_4k", "read 4 KiB at a random place, cold", "ms", "limit", 1.15),
         Figure(9, "cold_128k", "read 128 KiB at a random place, cold", "ms", "limit", 1.15),
     ]),
-    Workload("first-byte", first_byte, None, [Figure(14, "first_byte", "mount to the first byte of a file", "ms", None, 150, round_trips=3)]),
+    Workload("first-byte", first_byte, None, [Figure(14, "first_byte", "mount with keys to the first byte of a file", "ms", None, 150, round_trips=3)]),
 ]  # fmt: skip

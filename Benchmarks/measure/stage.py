@@ -50,8 +50,11 @@ def act(name, *arguments, **more):
 def timed(*command):
     """Seconds until a program has ended."""
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PATIENCE)
-    return time.perf_counter() - began
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise OSError(done.stderr.strip().splitlines()[-1])
+    return seconds
 
 
 class Stage:
@@ -59,6 +62,7 @@ class Stage:
         """`line` is what is between the system and the server, or None."""
         self.system, self.server, self.material, self.sizes = system, server, material, material.sizes
         self._line = line
+        self.round_trip_ms = line.round_trip_ms if line else 0
         port = line.port if line else server.port
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
