@@ -6,7 +6,8 @@ from .figures import Figure, Workload
 from .s3 import Slice, copy
 from .stage import Wrong, act, given, names_in, timed
 
-FOLDERS, EACH = 10, 100
+FOLDERS = 10  # that the removed files are spread over
+COPIES = 32  # connections on which the server is asked for copies
 
 
 def moved(stage, files):
@@ -30,7 +31,7 @@ def limit_moved(stage, files):
     prefix = stage.fresh({f"old{name}": part for name, part in files.items()})
     copies = [copy(f"{prefix}new{name}", f"{prefix}old{name}") for name in files]
     with stage.metered():
-        seconds, _ = stage.client.replay(copies, stage.material.bodies, 16)
+        seconds, _ = stage.client.replay(copies, stage.material.bodies, COPIES)
         began = time.perf_counter()
         stage.client.delete([f"{prefix}old{name}" for name in files])
         return {"on_s3": seconds + time.perf_counter() - began}

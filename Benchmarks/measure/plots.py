@@ -90,7 +90,7 @@ def lines_plot(title, across, up, series):
     low, high = min(p[1] for p in points), max(p[1] for p in points)
     y = Scale(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high * 1.0001)), bottom, 60)
     drawing = Drawing(width, height)
-    drawing.text(10, 22, title, size=15)
+    drawing.text(10, 22, f"{title} ({up})", size=15)
     legend(drawing, series, left, 44)
     for tick in y.ticks():
         drawing.line(left, y(tick), width - 20, y(tick), GRID)
@@ -99,7 +99,6 @@ def lines_plot(title, across, up, series):
         drawing.line(x(place), 60, x(place), bottom, GRID)
         drawing.text(x(place), bottom + 16, f"{place:,g}", "middle", 10)
     drawing.text(width / 2, height - 10, across, "middle")
-    drawing.text(10, 58, up, size=10)
     for name, line in series.items():
         drawing.path([(x(a), y(b)) for a, b in line], COLOURS.get(name, INK))
     return drawing.svg()
