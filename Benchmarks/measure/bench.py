@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .material import Material
-from .programs import free_descriptors
+from .programs import prepare
 from .server import READ, Server
 from .stage import Stage
 
@@ -22,7 +22,7 @@ class Bench:
 @contextmanager
 def bench(sizes, parent=None, files=None):
     """Everything is removed at the end. `files` are stored instead of all the material, {key below the read prefix: slice}."""
-    free_descriptors()
+    prepare()
     folder = Path(tempfile.mkdtemp(prefix="cognitofs-bench.", dir=parent))
     try:
         material = Material(folder / "material", sizes)

@@ -2,11 +2,10 @@
 
 import socket
 import struct
-import subprocess
 import time
 from pathlib import Path
 
-from .programs import free_ports, program
+from .programs import daemon, free_ports, program
 
 
 class Line:
@@ -14,10 +13,9 @@ class Line:
         (self.port,) = free_ports(1)
         self.round_trip_ms = round_trip_ms
         self._counts = Path(folder) / f"line-{self.port}"
-        self._process = subprocess.Popen(
+        self._process = daemon(
             [program("line"), "--listen", str(self.port), "--to", str(target), "--counts", self._counts,
              "--round-trip", str(round_trip_ms), "--megabits", str(megabits)],
-            stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self._wait()
 

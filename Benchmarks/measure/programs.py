@@ -4,7 +4,9 @@ import os
 import re
 import resource
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,10 +52,28 @@ def peak_mib(process):
     return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[1]) / 1024
 
 
-def free_descriptors():
-    """Lets programs open as many files as they may: passthrough_ll keeps one open for each name."""
+def prepare():
+    """Before anything is started: SIGTERM tidies up too, and as many files may be open as the machine lets us have.
+
+    passthrough_ll keeps one open for each name.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    prefer("self")
+
+
+def prefer(process):
+    """Puts a process and those of its session above or below other work, as BENCH_NICE (-20 to 19) says."""
+    if nice := os.environ.get("BENCH_NICE"):
+        Path(f"/proc/{process}/autogroup").write_text(nice)
+
+
+def daemon(command, **more):
+    """Starts what stays while other things are measured. In a session of its own: Ctrl-C ends it not before its mount."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **more)
+    prefer(process.pid)
+    return process
 
 
 def machine():

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from .line import Line
-from .programs import cpu_seconds, free_ports, program
+from .programs import cpu_seconds, daemon, free_ports, program
 from .s3 import ACCESS, BUCKET, SECRET, Client, Refused, Request
 
 READ = "read/"
@@ -27,12 +27,12 @@ class Server:
         self._metrics = f"http://127.0.0.1:{others[-1]}/metrics"
         user = {"name": "bench", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
         (self.folder / "s3.json").write_text(json.dumps({"identities": [user]}))
-        self._process = subprocess.Popen(
+        self._process = daemon(
             [program("weed"), "-logtostderr=true", "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
              f"-s3.port={self.port}", f"-s3.config={self.folder}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
              "-master.volumeSizeLimitMB=1024", "-volume.max=60", "-volume.minFreeSpace=2GiB", "-metricsIp=127.0.0.1",
              *(f"-{name}={port}" for name, port in zip(PORTS, others))],
-            cwd=self.folder, stdin=subprocess.DEVNULL, stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=self.folder, stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.s3 = self.client(self.port)
         self._numbers, self._lines = itertools.count(1), {}

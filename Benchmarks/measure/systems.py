@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .programs import ROOT, cpu_seconds, peak_mib, program
+from .programs import ROOT, cpu_seconds, daemon, peak_mib, program
 from .s3 import ACCESS, BUCKET, REGION, SECRET
 
 
@@ -159,10 +159,9 @@ class Mount:
         os.sync()
         self._drop_pages()
         self.began = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT,
-            env=os.environ | self.system.environment(self.endpoint), start_new_session=True,
-        )  # fmt: skip
+        self.process = daemon(
+            command, stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT, env=os.environ | self.system.environment(self.endpoint)
+        )
         limit = time.monotonic() + 30
         while not os.path.ismount(self.where):
             if self.process.poll() is not None or time.monotonic() > limit:
