@@ -16,7 +16,6 @@ What `--json` writes:
 
 import argparse
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -26,12 +25,9 @@ from .material import FULL, QUICK
 from .plots import write_plots
 from .programs import machine
 from .report import Report
-from .s3 import Refused
-from .stage import Wrong
+from .stage import FAILURES
 from .systems import SYSTEMS, installed
 from .workloads import WORKLOADS
-
-FAILURES = (Wrong, Refused, OSError, RuntimeError, TimeoutError, subprocess.SubprocessError)
 
 
 def measure_one(stage, workload):

@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .__main__ import FAILURES
 from .bench import bench
 from .listing import limit_list, list_twice
 from .material import QUICK
@@ -17,6 +16,7 @@ from .plots import lines_plot
 from .programs import machine
 from .reading import copy_out, first_byte, limit_copy_out, limit_read_cold, limit_read_file, read_cold, read_file
 from .s3 import Slice
+from .stage import FAILURES
 from .systems import Cognitofs, Limit
 
 COUNTS = (10, 100, 1000, 10_000, 100_000)

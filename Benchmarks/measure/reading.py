@@ -38,7 +38,7 @@ def limit_read_file(stage, name, part):
 
 def read_cached(stage):
     """Sequentially, then at random places, each after a remount of its own."""
-    size, material = stage.sizes.large, stage.material
+    material = stage.material
     with stage.mounted(READ) as where:
         act("read", where / "large.bin")
         stage.mount.settle()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .s3 import Slice
+from .s3 import Refused
 from .server import READ
 from .systems import Mount
 
@@ -19,6 +19,10 @@ QUIET = 2.5  # seconds after which nothing more is sent that belongs to a change
 
 class Wrong(Exception):
     """Bytes or names that are not what they should be."""
+
+
+FAILURES = (Wrong, Refused, OSError, RuntimeError, TimeoutError, subprocess.SubprocessError)
+"""What a measurement may end with while the others go on."""
 
 
 @dataclass
@@ -167,9 +171,6 @@ class Stage:
         path = self.folder / name
         subprocess.run(["rm", "-rf", path], check=True)
         return path
-
-    def whole(self, size):
-        return Slice(0, size)
 
     def best(self, counts, body):
         """The quickest of several numbers of connections: a limit knows what suits the server."""

@@ -5,7 +5,7 @@
 // REQUESTS holds, for each request, a line "METHOD HEAD-BYTES BODY-OFFSET BODY-BYTES" and then the head itself, as it goes
 // over the wire; a body is a stretch of the file BODIES. Each connection is a thread that takes the next request when it is
 // done with the last one. The first line printed is the seconds from the first connection to the last answer; then, for each
-// request, its status, the bytes of its answer's body, the milliseconds it took, and its ETag (or -).
+// request, its status, the bytes of its answer's body, and its ETag (or -).
 //
 // Answers must name their length. A connection that the server has closed is opened again, once for each request.
 
@@ -33,7 +33,6 @@ struct request {
     size_t head_bytes, body_offset, body_bytes;
     int status;
     size_t answer_bytes;
-    double milliseconds;
     char etag[ETAG];
 };
 
@@ -115,7 +114,6 @@ static void *connection(void *unused) {
     int descriptor = dial();
     for (size_t index; (index = atomic_fetch_add(&next_request, 1)) < request_count;) {
         struct request *request = &requests[index];
-        double began = seconds();
         for (int attempt = 0; attempt < 2 && !request->status; attempt++) {
             bool usable = send_all(descriptor, request->head, request->head_bytes) &&
                           send_all(descriptor, bodies + request->body_offset, request->body_bytes) &&
@@ -124,7 +122,6 @@ static void *connection(void *unused) {
             close(descriptor);
             descriptor = dial();
         }
-        request->milliseconds = (seconds() - began) * 1000;
     }
     close(descriptor);
     free(buffer);
@@ -183,7 +180,7 @@ int main(int count, char **words) {
     printf("%.6f\n", seconds() - began);
     for (size_t index = 0; index < request_count; index++) {
         const struct request *request = &requests[index];
-        printf("%d %zu %.3f %s\n", request->status, request->answer_bytes, request->milliseconds, request->etag);
+        printf("%d %zu %s\n", request->status, request->answer_bytes, request->etag);
     }
     return 0;
 }
