@@ -1,7 +1,8 @@
 """Who waits for whom: `scripts/bench fairness`.
 
-A small file is read, cold, again and again: alone, while a large file is written and uploaded, and while a file manager reads
-the beginnings of all pictures (of which a quick run has too few to last). Then 16 programs read a file each at the same time. On each line is what the goal is about.
+A small file is read, cold, again and again: alone, while a large file is written and uploaded, and while a file manager
+reads the beginnings of all pictures (of which a quick run has too few to last). Then 16 programs read a file each at the
+same time.
 """
 
 import argparse

@@ -59,11 +59,13 @@ class Account:
     def mounted(self):
         """Gives the moment at which the mount was asked for, when its daemon has said that it is there."""
         began = time.perf_counter()
-        self.run("mount", self.where)
         try:
+            self.run("mount", self.where)
             yield began
         finally:
-            subprocess.run([self._stage.system.binary, "umount", self.where], check=True, capture_output=True, env=self._environment, timeout=PATIENCE)
+            if os.path.ismount(self.where):
+                command = [self._stage.system.binary, "umount", self.where]
+                subprocess.run(command, check=True, capture_output=True, env=self._environment, timeout=PATIENCE)
 
 
 def first_byte_signed_in(stage):

@@ -54,14 +54,19 @@ def limit_copy_in(stage):
 def saves(stage):
     prefix, count = stage.fresh(), stage.sizes.saves
     last = hashlib.sha256(saved(count - 1)).hexdigest()
+
+    def has_last():
+        s3 = stage.server.s3
+        return s3.size(prefix + "document") == SAVED and s3.sha256(prefix + "document", SAVED) == last
+
     with stage.mounted(prefix) as where, stage.metered():
         began = time.perf_counter()
         returns = act("saves", where, count)["seconds"]
-        on_s3 = stage.wait(began, lambda: stage.server.s3.size(prefix + "document") == SAVED and stage.server.s3.sha256(prefix + "document", SAVED) == last)
+        on_s3 = stage.wait(began, has_last)
         stage.quiet()
         if act("sha256", where / "document")["sha256"] != last:
             raise Wrong("the last save is not what the mount shows")
-    if on_s3 is not None and stage.server.s3.sha256(prefix + "document", SAVED) != last:
+    if on_s3 is not None and not has_last():
         raise Wrong("the last save is not what S3 has")
     changes = None if on_s3 is None else stage.cost.changes() / max(1, int(returns))
     return given(returns=returns / count * 1000, on_s3=on_s3, changes=changes)
