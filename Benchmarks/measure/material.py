@@ -35,6 +35,8 @@ class Sizes:
         def said(name, value):
             if name not in ("large", "moved", "copied"):
                 return f"{value:,}"
+            if value % (1 << 30) == 0:
+                return f"{value >> 30} GiB"
             return f"{value >> 20} MiB" if value % (1 << 20) == 0 else f"{value // 1_000_000} MB"
 
         return {name: said(name, value) for name, value in asdict(self).items()}

@@ -21,7 +21,7 @@ class System:
 
     def version(self):
         done = subprocess.run(self.version_command(), capture_output=True, text=True, timeout=20)
-        return (done.stdout + done.stderr).strip().splitlines()[0][:80]
+        return (done.stdout + done.stderr).strip().splitlines()[0].split(" (")[0]
 
     def environment(self, endpoint):
         return {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
