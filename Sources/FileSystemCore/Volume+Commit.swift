@@ -284,7 +284,11 @@ extension Volume {
         if typeChanges || isDirty { try await knowStored(inode) }
         guard let draft = update({ $0.draft(inode, intent) }), let location = draft.file.location,
             location.key != intent.key
-        else { return Self.nothing }
+        else {
+            // An earlier one has done it, whose answer was lost; attributes that were to go with this one have to go.
+            let now = clock.monotonic()
+            return { $0.keepAttributesQueued(inode, now: now) }
+        }
         let attributes = typeChanges || draft.node.attributes.isDirty ? draft.attributes : nil
         let attempt = Attempt(
             inode: inode, size: draft.file.baseSize, metadata: attributes?.metadata, eTag: location.eTag)

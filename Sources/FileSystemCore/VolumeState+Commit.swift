@@ -65,8 +65,18 @@ extension VolumeState {
         guard intent.kind == .put, node.isLinked, let key = try? tree.key(node.inode), key != intent.key else {
             return false
         }
+        if isLastWithBase(intent, node) { return false }
         return overlay.committer.intents(for: key).contains {
             $0.intent.kind == .put && $0.intent.inode == node.inode && $0.intent.id > intent.id
+        }
+    }
+
+    /// What the changed file stands on is deleted once this is done: nothing that comes later could send it whole, and a power
+    /// cut may leave nothing else of it.
+    private func isLastWithBase(_ intent: Intent, _ node: Node) -> Bool {
+        guard let location = node.file?.location else { return false }
+        return overlay.committer.intents(for: location.key).contains {
+            $0.intent.kind == .delete && $0.intent.key == location.key && $0.intent.requires == intent.id
         }
     }
 

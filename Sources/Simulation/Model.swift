@@ -175,7 +175,10 @@ struct Model: Sendable {
     /// True for a view that shows just this.
     func isShown(by view: View) -> Bool {
         view.directories == directories && Set(view.files.keys) == Set(names.keys)
-            && names.allSatisfy { path, file in view.files[path] == .some(files[file]?.bytes) }
+            && names.allSatisfy { path, file in
+                // What stands on a version that is being replaced can't be read before the answer.
+                view.files[path].map { $0 == nil || $0 == files[file]?.bytes } ?? false
+            }
     }
 
     /// What is wrong with what a crash has left. `stored`: what S3 holds, which the journal may be behind; after a power
@@ -209,6 +212,8 @@ struct Model: Sendable {
         let extra = view.directories.subtracting(directories)
         if !extra.isEmpty { return "directories \(extra.sorted()) are back" }
         for path in view.files.keys where names[path] == nil && !undecided.contains(path) {
+            // What was to be deleted once new contents were stored, which are lost, stays where S3 has it.
+            if power, !undecided.isEmpty, let there = view.files[path], there == stored[path] { continue }
             return "\(path) is back as \(Contents.name(view.files[path] ?? nil))"
         }
         return nil
