@@ -73,7 +73,7 @@ final class Space: Sendable {
 
     /// `after`: the same space after the process of that one was killed; its journal is as it stands on the disk.
     init(
-        cached: Bool = false, freshness: Duration = .seconds(5), _ durability: Durability = .remote,
+        cached: Bool = false, freshness: Duration = .seconds(1000), _ durability: Durability = .remote,
         quietTime: Duration = .zero, after killed: Space? = nil
     ) throws {
         self.freshness = freshness

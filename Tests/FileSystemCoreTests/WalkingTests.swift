@@ -49,7 +49,7 @@ import Testing
 
     @Test("Who looks at every file of a large directory costs its listing, however long that took")
     func largeDirectory() async throws {
-        let space = try Space()
+        let space = try Space(freshness: .seconds(5))
         space.time.stop()
         for number in 0..<4500 { space.foreign("d/\(number)", "x") }
         space.faulty.setScript { call, _ in
