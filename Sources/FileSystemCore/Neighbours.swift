@@ -66,18 +66,20 @@ extension Neighbours.Run {
         _ children: () -> [InodeNumber], _ size: (InodeNumber) -> Int64?
     ) -> [InodeNumber] {
         // The next one is the last, so that it is cheap to take.
-        var rest = rest ?? children().filter { $0.value > last.value }.sorted { $0.value > $1.value }
+        var left = rest ?? children().filter { $0.value > last.value }.sorted { $0.value > $1.value }
+        // Given up here, so that it is changed in place.
+        rest = nil
         fetched = fetched.filter { $0.key.value > last.value }
-        while let next = rest.last, next.value <= last.value { rest.removeLast() }
+        while let next = left.last, next.value <= last.value { left.removeLast() }
         var ahead = fetched.values.reduce(0, +)
         var wanted: [InodeNumber] = []
-        while fetched.count < Neighbours.depth(length), ahead < Neighbours.byteLimit, let next = rest.popLast() {
+        while fetched.count < Neighbours.depth(length), ahead < Neighbours.byteLimit, let next = left.popLast() {
             guard let count = size(next) else { continue }
             fetched[next] = count
             ahead += count
             wanted.append(next)
         }
-        self.rest = rest
+        rest = left
         return wanted
     }
 }

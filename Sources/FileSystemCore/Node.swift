@@ -96,6 +96,9 @@ struct Node: Sendable {
         return listed?.object.size ?? fileState.value?.size ?? 4096
     }
 
+    /// True for a file in an archive tier, which cannot be read.
+    var isArchived: Bool { listed?.object.isArchived ?? fileState.value?.isArchived ?? false }
+
     /// True for a file whose clean bytes are this version.
     func stands(on file: ListedFile) -> Bool {
         if let listed { return listed.hasVersion(of: file) }

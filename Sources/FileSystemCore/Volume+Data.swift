@@ -292,9 +292,9 @@ extension VolumeState {
 
     /// Bytes of a small file that S3 has as the view shows it; nil for anything else.
     private static func smallSize(_ node: Node) -> Int64? {
-        guard !node.isDirectory, (1...ReadAhead.smallFile).contains(node.size) else { return nil }
+        guard !node.isDirectory, !node.isArchived, (1...ReadAhead.smallFile).contains(node.size) else { return nil }
         guard let file = node.ownFile else { return node.size }
-        return file.staged == nil && file.location != nil && !file.isArchived ? node.size : nil
+        return file.staged == nil && file.location != nil ? node.size : nil
     }
 
     private mutating func filesReadNext(after node: Node) -> [Node] {
