@@ -299,11 +299,9 @@ extension VolumeState {
 
     private mutating func filesReadNext(after node: Node) -> [Node] {
         let tree = tree
-        return neighbours.noteRead(
-            node.inode, in: node.parent,
-            children: { tree[node.parent]?.directory?.children.values.map { $0 } ?? [] },
-            size: { tree[$0].flatMap { $0.isLinked ? Self.smallSize($0) : nil } }
-        ).compactMap { tree[$0] }
+        return neighbours.noteRead(node.inode, in: node.parent) { inode in
+            tree[inode].flatMap { $0.isLinked && $0.parent == node.parent ? Self.smallSize($0) : nil }
+        }.compactMap { tree[$0] }
     }
 
     /// Contents changed. Returns the upload that has begun, if any.

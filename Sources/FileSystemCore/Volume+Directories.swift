@@ -1,6 +1,6 @@
 import SystemPackage
 
-/// Reading directories. A stream shows what was there when it was opened or rewound, each name once.
+/// Reading directories. A stream shows what was there when it was first read or rewound, each name once.
 extension Volume {
     public func opendir(_ inode: InodeNumber) -> Answer<Opened> {
         defer { learnFromMarker(inode) }
@@ -70,9 +70,9 @@ extension Volume {
 
 extension VolumeState {
     mutating func openStream(_ inode: InodeNumber) throws(Errno) -> Opened {
-        let directory = try tree.directory(inode)
+        _ = try tree.directory(inode)
         let handle = newHandle()
-        streams[handle] = DirectoryStream(inode: inode, entries: directory.entries)
+        streams[handle] = DirectoryStream(inode: inode)
         return Opened(handle: handle, keepCache: false)
     }
 
@@ -81,7 +81,7 @@ extension VolumeState {
         _ handle: FileHandle, from offset: UInt64, limit: Int, plus: Bool, _ now: Duration
     ) throws(Errno) -> [DirectoryEntry] {
         guard let inode = streams[handle]?.inode else { throw .badFileDescriptor }
-        if offset == 0, let directory = tree[inode]?.directory {
+        if offset == 0 || streams[handle]?.entries == nil, let directory = tree[inode]?.directory {
             streams[handle]?.entries = directory.entries
         }
         var found: [DirectoryEntry] = []
@@ -94,9 +94,9 @@ extension VolumeState {
                     type: FileMode.directory, entry: nil))
             position += 1
         }
-        let count = streams[handle]?.entries.count ?? 0
+        let count = streams[handle]?.entries?.count ?? 0
         while position - 2 < count, found.count < limit {
-            guard let item = streams[handle]?.entries[position - 2] else { break }
+            guard let item = streams[handle]?.entries?[position - 2] else { break }
             position += 1
             found.append(entry(item.name, item.inode, in: inode, plus: plus, now))
         }

@@ -12,10 +12,12 @@ extension Volume {
             let directory = try state.tree.directory(parent)
             if state.isBlind { return false }
             let count = directory.probeCount + 1
-            state.tree[parent]?.directory?.probeCount = count
+            state.tree[unkept: parent]?.directory?.probeCount = count
             guard directory.listedAt != nil else { return count > 2 }
             // Once questions for single names, of two requests each, have cost what a listing does, that is made.
-            return 2 * count > directory.children.count / Self.pageSize
+            let isDue = 2 * count > directory.children.count / Self.pageSize
+            if isDue { state.tree[unkept: parent]?.directory?.probeCount = 0 }
+            return isDue
         }
         do throws(Errno) {
             if wantsListing { try await load(parent) } else { try await probe(parent, name) }

@@ -62,7 +62,8 @@ struct VolumeState: Sendable {
     /// One reader's view of a directory: what was in it when the stream was opened or rewound.
     struct DirectoryStream: Sendable {
         let inode: InodeNumber
-        var entries: [(name: EntryName, inode: InodeNumber)]
+        /// What it shows, as it was at the first read or the last rewind; nil before.
+        var entries: [(name: EntryName, inode: InodeNumber)]?
     }
 
     enum Notice: Sendable {
@@ -232,7 +233,8 @@ struct VolumeState: Sendable {
     func freshUntil(_ directory: DirectoryState) -> Duration? {
         guard let listedAt = directory.listedAt else { return nil }
         if options.freshness == .zero { return listedAt }
-        return listedAt + max(options.freshness, min(directory.listingTime * 4, .seconds(60)))
+        let time = directory.listingTime
+        return listedAt + max(options.freshness, time + min(time * 3, .seconds(60)))
     }
 
     /// True when the node's state is decided here and not by S3: changed, open for writing, or queued.

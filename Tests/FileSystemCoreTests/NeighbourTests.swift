@@ -44,8 +44,7 @@ import Testing
             var neighbours = Neighbours()
             var wanted: [InodeNumber] = []
             for inode in files.prefix(100) {
-                wanted += neighbours.noteRead(
-                    inode, in: .root, children: { files.shuffled() }, size: { isMeant($0.value) ? bytes : nil })
+                wanted += neighbours.noteRead(inode, in: .root) { isMeant($0.value) ? bytes : nil }
                 let open = wanted.filter { $0.value > inode.value }
                 #expect(open.count <= 32 && Int64(open.count) * bytes <= 9 << 20)
             }
