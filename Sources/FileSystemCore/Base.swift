@@ -144,7 +144,10 @@ struct Base: Sendable {
             guard let prefix = KeyPrefix(bytes) else { continue }
             if directory.isListed { rows.changes.set(RowKind.listed.name(bytes), []) }
             if directory.marker != nil { rows.note(.marker, bytes, directory.marker) }
-            for name in directory.directories { rows.changes.set(Self.directoryRow(bytes, name), []) }
+            for name in directory.directories {
+                rows.changes.set(Self.directoryRow(bytes, name), [])
+                if rows.changes.byteCount > Self.batchByteCount { try write(rows.takeChanges()) }
+            }
             for (name, object) in directory.objects {
                 rows.note(prefix, name, object)
                 if rows.changes.byteCount > Self.batchByteCount { try write(rows.takeChanges()) }

@@ -296,10 +296,13 @@ extension VolumeState {
                 overlay.giveUp(intent.id)
                 break
             }
-            if node.file?.isDirty == true {
+            let isDirty = node.file?.isDirty == true
+            if isDirty, isLost {
                 withdrawCopy(intent, of: inode, now)
-            } else {
-                overlay.giveUp(intent.id)
+                break
+            }
+            overlay.giveUp(intent.id)
+            if !isDirty {
                 notices.append(.deleted(node.parent, inode, node.name))
                 tree.detach(inode)
             }
@@ -307,7 +310,8 @@ extension VolumeState {
         forgetListings()
     }
 
-    /// The file's bytes lie here and go by a put, so what was to be deleted after the copy is deleted after that.
+    /// The version that was to be copied is nowhere any more. What was changed lies here and goes by a put, so what was to be
+    /// deleted after the copy is deleted after that.
     private mutating func withdrawCopy(_ intent: Intent, of inode: InodeNumber, _ now: Duration) {
         let put = overlay.committer.intents(of: inode).last { $0.intent.kind == .put }?.intent.id
         let withdrawn = overlay.withdraw(intent.id)

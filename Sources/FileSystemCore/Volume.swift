@@ -213,7 +213,9 @@ public final class Volume: FileSystem {
     private func retryJournal() async {
         repeat {
             repeat {
-                guard (try? await clock.sleep(.seconds(10))) != nil else { return }
+                guard (try? await clock.sleep(.seconds(10))) != nil else {
+                    return isRetrying.store(false, ordering: .sequentiallyConsistent)
+                }
             } while journalTrouble != nil && !flushJournal()
             isRetrying.store(false, ordering: .sequentiallyConsistent)
             // Whoever failed in between has left it to this task.

@@ -207,6 +207,8 @@ public final class RowLog: Sendable {
     /// Has the next `flush` write a new log with `rows`: all rows as they are at this place among the batches.
     public func enqueueRewrite(_ rows: @escaping Rows) {
         queue.withLock { queue in
+            // One that still waits would say less, and holds memory.
+            queue.items.removeAll { if case .rewrite = $0 { true } else { false } }
             queue.asked += 1
             queue.items.append(.rewrite(queue.asked, rows))
         }

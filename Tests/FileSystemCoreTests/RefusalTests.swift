@@ -1,3 +1,4 @@
+import Glibc
 import ObjectStore
 import SystemPackage
 import TestSupport
@@ -52,6 +53,24 @@ import Testing
         third.volume.start()
         #expect(await third.settle().isEmpty)
         #expect(third.keys.filter { !$0.hasSuffix("/") } == [])
+    }
+
+    @Test("A rename that S3 refuses while the file is open and changed in part leaves its bytes where they are")
+    func refusedRenameOfChanged() async throws {
+        let space = try Space()
+        space.foreign("a", "0123456789")
+        _ = try await space.list("")
+        let file = try await space.open("a", O_RDWR)
+        try await file.write("x", at: 3)
+        space.fail(.accessDenied) { $0.kind == .copy }
+        #expect(await failure { () async throws(Errno) in try await space.rename("a", "b") } == .permissionDenied)
+        await space.settle()
+        #expect(space.keys == ["a"])
+        space.heal()
+        try await file.flush()
+        await file.release()
+        await space.settle()
+        #expect(space.keys.contains { space.text($0) == "012x456789" })
     }
 
     @Test("What S3 would not delete can be given up: the file, or the tree, is shown again as S3 has it")
