@@ -11,7 +11,7 @@ struct Neighbours: Sendable {
     /// So many files in order, and somebody goes through all of them.
     fileprivate static let shortestRun = 3
     /// How many files a reader may pass over, such as those that the kernel still has.
-    fileprivate static let slack: UInt64 = 16
+    fileprivate static let slack: UInt64 = 4
     /// How far ahead of a reader files are looked for.
     fileprivate static let reach: UInt64 = 256
 
