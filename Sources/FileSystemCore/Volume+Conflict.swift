@@ -297,17 +297,29 @@ extension VolumeState {
                 break
             }
             let isDirty = node.file?.isDirty == true
-            if isDirty, isLost {
+            if isDirty, [.notFound, .sourceChanged].contains(error.code) {
                 withdrawCopy(intent, of: inode, now)
                 break
             }
             overlay.giveUp(intent.id)
-            if !isDirty {
+            if isDirty {
+                moveBack(node)
+            } else {
                 notices.append(.deleted(node.parent, inode, node.name))
                 tree.detach(inode)
             }
         }
         forgetListings()
+    }
+
+    /// A changed file whose rename is undone is shown where its bytes are, unless that name is another's by now.
+    private mutating func moveBack(_ node: Node) {
+        guard let place = node.file?.location.flatMap({ Place($0.key) }), let name = place.name,
+            let parent = tree.inode(of: place.prefix), tree.child(parent, name) == nil
+        else { return }
+        tree.move(node.inode, to: parent, name)
+        notices.append(.entry(node.parent, node.name))
+        notices.append(.entry(parent, name))
     }
 
     /// The version that was to be copied is nowhere any more. What was changed lies here and goes by a put, so what was to be

@@ -47,6 +47,7 @@ extension VolumeState {
         base.replace(prefix, with: known)
         base.noteHeld(prefix)
         tree[inode]?.directory?.listedAt = startedAt
+        tree[inode]?.directory?.listingTime = .zero
         tree[inode]?.directory?.absentAt = [:]
         tree[inode]?.directory?.probeCount = 0
     }

@@ -59,7 +59,7 @@ struct VolumeState: Sendable {
         let pinned: ObjectVersion?
     }
 
-    /// One reader's view of a directory: what was in it when the stream was opened or rewound.
+    /// One reader's view of a directory.
     struct DirectoryStream: Sendable {
         let inode: InodeNumber
         /// What it shows, as it was at the first read or the last rewind; nil before.
