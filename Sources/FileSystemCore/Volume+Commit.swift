@@ -44,6 +44,7 @@ extension Volume {
             case .preconditionFailed where [.put, .copy].contains(intent.kind):
                 return try await settleConflict(intent)
             case .sourceChanged, .notFound:
+                if let effect = try await finishedCopy(intent) { return (.done, effect) }
                 if let inode = intent.inode, try await followOwnWrite(inode) { return (.again, Self.nothing) }
             default: break
             }

@@ -66,6 +66,21 @@ extension Volume {
         }
     }
 
+    /// The version that a copy was to be made of is gone, and the copy is there: the run that made it could not note that.
+    func finishedCopy(_ intent: Intent) async throws(ObjectStoreError) -> Effect? {
+        guard intent.kind == .copy, let inode = intent.inode, let draft = update({ $0.draft(inode, intent) }),
+            draft.file.location?.key != intent.key, let theirs = try await object(at: intent.key),
+            isCopy(theirs, of: draft)
+        else { return nil }
+        let now = clock.monotonic()
+        return { $0.agree(intent, theirs, draft, now: now) }
+    }
+
+    /// True for an object with the ETag of the file's unchanged bytes, which no other bytes of that size have.
+    private func isCopy(_ object: ObjectSummary, of draft: Draft) -> Bool {
+        object.version.eTag == draft.file.location?.eTag && object.size == draft.file.baseSize
+    }
+
     /// What S3 has at a key, if that came from a write of ours whose answer was lost.
     func ownWrite(
         at key: ObjectKey
@@ -99,6 +114,7 @@ extension Volume {
         guard let inode = intent.inode, let draft = update({ $0.draft(inode, intent) }) else { return nil }
         let contents: FileContents
         if intent.kind == .copy {
+            if isCopy(theirs, of: draft) { return draft }
             // Most often a copy of ours, made by a process that was killed before it learned of it.
             contents = FileContents(
                 size: draft.file.baseSize, snapshot: nil, source: source(draft.node), reader: reader)
@@ -166,6 +182,7 @@ extension VolumeState {
     /// Their bytes are ours: nothing was lost, nothing has to be stored.
     mutating func agree(_ intent: Intent, _ theirs: ObjectSummary, _ draft: Volume.Draft, now: Duration) {
         setKnown(intent.place, theirs)
+        forgetAttempts(at: intent.key)
         guard let inode = intent.inode, tree[inode]?.file != nil else { return }
         tree[inode]?.file?.location = theirs.version
         // A copy says nothing of what was written here since.

@@ -41,7 +41,7 @@ extension Volume {
             directory.listedAt = clock.monotonic()
             let inode = state.tree.add(parent, name, .directory(directory), attributes)
             try state.enqueueMarker(inode, now: clock.monotonic(), delay: max(.milliseconds(1500), state.quietTime))
-            if let prefix = state.tree.keyPrefix(inode) { state.base.noteMade(prefix) }
+            state.noteMade(inode)
             state.noteChildren(of: parent, clock.wall())
             return try state.entry(inode, now: clock.monotonic())
         }
@@ -179,12 +179,30 @@ extension VolumeState {
     ) throws(Errno) -> InodeNumber {
         let name = try freeName(parent, name)
         let key = try tree.key(parent, name)
+        forgetHidden(parent, name)
         var file = FileState()
         file.generation = 1
         let inode = tree.add(parent, name, .file(file), newAttributes(parent, mode: mode, caller, now))
         overlay.note(key)
         noteChildren(of: parent, now)
         return inode
+    }
+
+    /// A directory has got its name: all that is in it is known.
+    mutating func noteMade(_ directory: InodeNumber) {
+        guard let prefix = tree.keyPrefix(directory) else { return }
+        base.noteMade(prefix)
+        for name in (base.directory(prefix)?.objects ?? [:]).keys { forgetHidden(directory, name) }
+    }
+
+    /// A free name is about to be taken. What S3 was seen to hold there, below a name that was another kind of node's in the
+    /// view, nobody here has seen: it is met as what others have made, and not replaced.
+    mutating func forgetHidden(_ parent: InodeNumber, _ name: EntryName) {
+        guard let prefix = tree.keyPrefix(parent), let key = try? tree.key(parent, name),
+            base.object(prefix, name) != nil, !overlay.hasPending(key.bytes)
+        else { return }
+        let place = Place(prefix: prefix, name: name)
+        if !isStored(at: place, key) { setKnown(place, nil) }
     }
 
     /// The directory's own times follow a change of its names.

@@ -102,7 +102,7 @@ extension VolumeState {
             ids += try move(source, to: newParent, newName, now, mayDefer: false)
             if let aside = tree[target.inode] { ids += try move(aside, to: parent, name, now, mayDefer: false) }
         } else {
-            if let target { try replace(target, now) }
+            if let target { try replace(target, now) } else { forgetHidden(newParent, newName) }
             ids += try move(source, to: newParent, newName, now)
         }
         tree[source.inode]?.attributes.changed = time
@@ -180,7 +180,7 @@ extension VolumeState {
         for (_, prefix) in directories { base.forgetDirectory(prefix) }
         tree.move(node.inode, to: parent, name)
         for (inode, prefix) in directories {
-            if let made = tree.keyPrefix(inode) { base.noteMade(made) }
+            noteMade(inode)
             guard let key = ObjectKey(prefix.bytes) else { continue }
             _ = try moveMarker(inode, from: key, Place(prefix: prefix, name: nil), now)
         }
@@ -243,9 +243,10 @@ extension VolumeState {
         var ids: [IntentID] = []
         let hasClean = file.location != nil || mayExist || copy != nil
         if !puts.isEmpty || (!hasClean && file.isDirty && file.writerCount == 0) {
-            // It names where the old bytes are, or are about to be: it may need them.
-            let former = puts.last?.source ?? copy?.source ?? file.location?.key
-            let source = mayExist ? oldKey : former.flatMap { $0 == key ? nil : $0 }
+            // It names where the old bytes are about to be, or are: it may need them, and what comes there next waits for it.
+            // What was to be copied to the old name is not there, whatever is.
+            let former = copy?.source ?? (mayExist ? oldKey : puts.last?.source ?? file.location?.key)
+            let source = former.flatMap { $0 == key ? nil : $0 }
             let replaced = (puts + (copy.map { [$0] } ?? [])).map { overlay.withdraw($0.id) }
             let id = overlay.add(
                 .put, key: key, source: source, inode: inode, place: place, now: now, delay: quietTime)

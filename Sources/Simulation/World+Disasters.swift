@@ -16,6 +16,7 @@ extension World {
         disk = disk.crash(power: power)
         disk.faults = SimulatedDisk.Faults()
         hasDiskTrouble = false
+        if power, hadTrouble { isBehind = true }
         isPowerCut = false
         end()
         executor.settle()
@@ -142,6 +143,7 @@ extension World {
         if let violation = store.violations.first { throw Broken(text: violation) }
         if let violation = server.takeViolations().first { throw Broken(text: violation) }
         try checkConverged()
+        isBehind = false
     }
 
     private func empty() throws {
@@ -150,8 +152,9 @@ extension World {
             executor.advance(by: .seconds(30))
             let changes = volume.report().changes
             if changes.isEmpty { return }
-            // What was built on bytes that another device has replaced since cannot be stored: a person gives it up.
-            for change in changes where change.isSourceChanged && scenario.isShared {
+            // What was built on bytes that another device has replaced since cannot be stored, or that this one has replaced
+            // and forgot: a person gives it up.
+            for change in changes where change.isSourceChanged && (scenario.isShared || isBehind) {
                 try take(.unlink(path: change.path))
             }
         }

@@ -87,6 +87,8 @@ public final class World {
     var weather = Weather.fair
     var isPowerCut = false
     var hasDiskTrouble = false
+    /// What a failing disk could not keep was lost in a power cut: S3 may be ahead of the journal without its knowing.
+    var isBehind = false
     public internal(set) var trace: [String] = []
     public var isTracing = false {
         didSet { if isTracing { server.beginTrace() } }
@@ -295,9 +297,17 @@ public final class World {
 
     /// What must be somewhere: on S3, or staged here.
     func checkLedger(_ view: Model.View, _ when: String) throws {
-        let found = (Array(stored().values) + view.files.values.compactMap { $0 }).map(Contents.init)
+        let found = (Array(stored().values) + view.files.values.compactMap { $0 } + copied()).map(Contents.init)
         if let lost = ledger.lost(Set(found)).first {
             throw Broken(text: "\(Contents.name(lost.bytes)) is lost \(when)")
+        }
+    }
+
+    /// What files have whose clean bytes are at their own names by now, though the journal does not tell of the copies yet.
+    private func copied() -> [[UInt8]] {
+        volume.shown().compactMap { shown in
+            let copy = (try? key(shown.path)).flatMap(bucket.object)
+            return shown.contents { $0.eTag == copy?.eTag ? copy?.bytes : nil }
         }
     }
 }

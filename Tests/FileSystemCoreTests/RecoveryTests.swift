@@ -147,6 +147,28 @@ import Testing
         gate.open()
     }
 
+    @Test("A copy that S3 had got is found when its source was replaced since", arguments: [false, true])
+    func finishedCopy(_ isChanged: Bool) async throws {
+        let first = try space()
+        first.foreign("a", "0123456789")
+        try await first.rename("a", "b")
+        if isChanged {
+            let file = try await first.open("b", O_WRONLY)
+            try await file.write("ABC", at: 2)
+            try await file.close()
+        }
+        // The copy whose end the journal does not tell.
+        let version = ObjectVersion(key: Space.key("a"), eTag: try #require(first.stored("a")).eTag)
+        _ = try await first.memory.copy(version, size: 10, to: Space.key("b"), nil, .absent, .upload)
+        first.foreign("a", "theirs")
+        let second = try killed(first)
+        #expect(await second.settle().isEmpty)
+        #expect(second.text("b") == (isChanged ? "01ABC56789" : "0123456789"))
+        #expect(second.keys == ["a", "b"] && second.text("a") == "theirs")
+        #expect(try await second.read("b") == second.text("b"))
+        #expect(try await second.list("") == ["a", "b"])
+    }
+
     @Test("A journal that was rewritten says the same")
     func rewritten() async throws {
         let first = try space()
