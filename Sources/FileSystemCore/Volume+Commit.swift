@@ -376,8 +376,10 @@ extension Volume {
         }
         let object = made.map { stored(intent, $0, size: 0) }
         return { state in
-            // A directory that was renamed meanwhile has this marker under its old name, and needs one of its own.
-            if let node = state.tree[inode], state.place(node) == intent.place {
+            // A directory that was renamed meanwhile has this marker under its old name, and needs one of its own. So does one
+            // that is back: this one is deleted next.
+            let isDeleted = state.overlay.committer.intents(for: intent.key).contains { $0.intent.kind == .delete }
+            if let node = state.tree[inode], state.place(node) == intent.place, !isDeleted {
                 state.tree[inode]?.directory?.hasMarker = true
                 state.tree[inode]?.attributes.isDirty = false
                 if object != nil { state.tree[inode]?.attributes.stored = attributes }

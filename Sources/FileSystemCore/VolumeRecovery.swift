@@ -147,7 +147,10 @@ struct VolumeRecovery {
         guard let place = wanted.staged else { return nil }
         let older = [row?.closed, row?.synced].compactMap { $0 }.first { $0.generation < wanted.generation }
         let isSynced = row?.closed?.generation != wanted.generation
-        let mark = older?.staged.flatMap { $0.name == place.name ? $0.point : nil }
+        // What a log was compacted to may be what was synced last, and is for nobody else then.
+        let mark = older?.staged.flatMap {
+            $0.name == place.name && (!isSynced || $0.point.log == place.point.log) ? $0.point : nil
+        }
         let recovered: (file: StagedFile, marked: StagedFile.Snapshot?)
         do throws(Errno) {
             recovered = try store.recover(place.name, upTo: place.point, marking: mark)

@@ -401,9 +401,10 @@ struct VolumeState: Sendable {
     mutating func enqueueMarker(_ inode: InodeNumber, now: Duration, delay: Duration) throws(Errno) {
         guard inode != .root, let node = tree[inode], let place = place(node) else { return }
         guard let key = ObjectKey(place.prefix.bytes) else { throw .fileNameTooLong }
-        let waiting = overlay.committer.intents(for: key).first { $0.intent.kind == .marker && !$0.isRunning }
-        if let waiting {
-            overlay.revive(waiting.intent.id, now: now)
+        // One that is deleted next, or was to be another directory's of the same name, is not it.
+        let last = overlay.committer.intents(for: key).last
+        if let last, last.intent.kind == .marker, last.intent.inode == inode, !last.isRunning {
+            overlay.revive(last.intent.id, now: now)
         } else {
             _ = overlay.add(.marker, key: key, inode: inode, place: place, now: now, delay: delay)
         }

@@ -9,7 +9,8 @@ extension StagedFile.Store {
     /// `point`: where to stop; what was written after it goes too. A log that was compacted since the point was noted is
     /// read as far as that went, which is the same contents, or newer ones that were settled then; one that a power cut
     /// has brought back in place of the point's does not reach there. `mark`: an earlier point, whose contents are given
-    /// besides; nil when they can't be told from the rest any more. `.ioError` when it is no log that this store's key
+    /// besides: of a log that was compacted since, what that was compacted to, which is on the disk. Nil when they can't be
+    /// told from the rest any more. `.ioError` when it is no log that this store's key
     /// sealed, or ends before the point; the file is left alone then.
     public func recover(
         _ name: String, upTo point: StagedFile.Point? = nil, marking mark: StagedFile.Point? = nil
@@ -25,6 +26,7 @@ extension StagedFile.Store {
         let limit = point.flatMap { $0.log == log.identifier ? $0.sequence : nil }
         let marked = mark.flatMap { $0.log == log.identifier ? $0.sequence : nil }
         var replay = LogReplay(log, limit: limit, mark: marked)
+        replay.marksRewrite = mark.map { Log.rewriteCount($0.log) < Log.rewriteCount(log.identifier) } ?? false
         replay.endsWithRewrite = point.map { $0.log != log.identifier } ?? false
         try pool.withBuffer { (buffer) throws(Errno) in try replay.run(buffer) }
         if let limit, replay.sequence < limit { throw .ioError }
@@ -68,6 +70,8 @@ private struct LogReplay {
     private let mark: UInt64?
     /// Stops behind what the log held when it was rewritten.
     var endsWithRewrite = false
+    /// What the log held then is what is marked.
+    var marksRewrite = false
 
     /// Stops before the record number `limit`.
     init(_ log: Log, limit: UInt64?, mark: UInt64?) {
@@ -102,6 +106,7 @@ private struct LogReplay {
             used += record.byteCount
             sequence += 1
             if mark == sequence { marked = contents }
+            if marksRewrite, record.kind == .rewritten { marked = contents }
             if endsWithRewrite, record.kind == .rewritten { limit = sequence }
         }
         return used

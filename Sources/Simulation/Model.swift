@@ -181,9 +181,12 @@ struct Model: Sendable {
             }
     }
 
-    /// What is wrong with what a crash has left. `stored`: what S3 holds, which the journal may be behind; after a power
-    /// cut up to one of the `later` states.
-    func loss(_ view: View, power: Bool, stored: [String: [UInt8]], later: some Sequence<Model>) -> String? {
+    /// What is wrong with what a crash has left. `followed`: what a reader gets of files that stand on a version which is
+    /// replaced. `stored`: what S3 holds, which the journal may be behind; after a power cut up to one of the `later` states.
+    func loss(
+        _ view: View, _ followed: [String: [UInt8]], power: Bool, stored: [String: [UInt8]],
+        later: some Sequence<Model>
+    ) -> String? {
         func isStored(_ bytes: [UInt8]?) -> Bool { bytes.map(stored.values.contains) ?? false }
         var undecided: Set<String> = []
         for (path, file) in names {
@@ -198,6 +201,7 @@ struct Model: Sendable {
             if mayMiss || allowed.contains(there) { continue }
             // The journal may still speak of a version that S3 has replaced by what was closed since: a reader gets that.
             if there == nil, allowed.contains(where: isStored) { continue }
+            if there == nil, let bytes = followed[path], allowed.contains(bytes) { continue }
             // Or by what was closed, on which stands what was synced since: S3 is asked before that can be read.
             if there == nil, isStored(file.closed) { continue }
             // Or S3 has what came after, which no sync had covered.

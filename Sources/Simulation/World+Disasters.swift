@@ -55,12 +55,12 @@ extension World {
     }
 
     private func matchModel(_ view: Model.View, _ power: Bool, _ hadTrouble: Bool) throws {
-        let stored = self.stored()
+        let (stored, followed) = (self.stored(), followed())
         var losses: [String] = []
         let candidates = power ? sinceSync : sinceChange
         for (index, candidate) in candidates.enumerated().reversed() {
             let later = candidates[(index + 1)...]
-            guard let found = candidate.loss(view, power: power, stored: stored, later: later) else {
+            guard let found = candidate.loss(view, followed, power: power, stored: stored, later: later) else {
                 model = candidate
                 model.adopt(view, power: power, stored: stored)
                 // S3 may be ahead of what the journal knows; where it is, a version that the view shows is gone.
@@ -70,6 +70,16 @@ extension World {
             if !losses.contains(found) { losses.append(found) }
         }
         throw Broken(text: "after a \(power ? "power cut" : "kill") \(losses.joined(separator: "; or "))")
+    }
+
+    /// What files have that stand on a version which a write of ours has replaced without an answer: a reader asks S3, and
+    /// gets the bytes that have not changed from what is there. Of use where nobody else writes.
+    private func followed() -> [String: [UInt8]] {
+        var found: [String: [UInt8]] = [:]
+        for shown in volume.shown() where !shown.isDirectory && contents(shown) == nil {
+            found[shown.path] = shown.contents { bucket.object($0.key)?.bytes }
+        }
+        return found
     }
 
     /// The rows on the disk are those that the state asks for.

@@ -336,4 +336,39 @@ import Testing
         space.expire()
         #expect(try await space.list("") == ["new"])
     }
+
+    @Test("A directory that leaves its name and is back while its marker is on the way keeps one")
+    func thereAndBack() async throws {
+        let space = try Space(.local)
+        let gate = Gate()
+        space.faulty.setScript { call, _ in call.kind == .put && call.name == "s/old/" ? .holdAfter(gate) : nil }
+        try await space.mkdir("old")
+        space.volume.hurry()
+        while space.keys.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
+        try await space.rename("old", "new")
+        try await space.rename("new", "old")
+        gate.open()
+        #expect(await space.settle().isEmpty)
+        #expect(space.keys == ["old/"])
+        space.expire()
+        #expect(try await space.list("") == ["old"])
+    }
+
+    @Test("A directory that is removed and made again before S3 has heard of either is there")
+    func madeAgain() async throws {
+        let space = try Space(.local)
+        space.fail(.unavailable) { $0.kind == .put }
+        try await space.mkdir("d")
+        space.volume.hurry()
+        while space.volume.update({ $0.lastError == nil }) {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        try await space.rmdir("d")
+        try await space.mkdir("d")
+        space.heal()
+        #expect(await space.settle().isEmpty)
+        #expect(space.keys == ["d/"])
+        space.expire()
+        #expect(try await space.list("") == ["d"])
+    }
 }
