@@ -87,6 +87,8 @@ struct Base: Sendable {
     mutating func set(_ prefix: KeyPrefix, _ name: EntryName, to object: ObjectSummary?) {
         let seen = object.map { SeenObject($0) }
         directories[prefix.bytes, default: Directory()].objects[name] = seen
+        // What a listing had told beside a directory of its name is told anew here.
+        if let key = ObjectKey(prefix.bytes + name.bytes) { directories[prefix.bytes]?.hidden[key] = nil }
         note(prefix, name, seen)
         if object != nil { noteDirectory(prefix) } else { noteGone(prefix) }
     }

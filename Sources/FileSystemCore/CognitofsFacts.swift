@@ -21,10 +21,14 @@ extension VolumeState {
     }
 
     private func uploadState(_ node: Node, _ key: ObjectKey) -> String {
-        let queued = overlay.committer.intents.filter { $0.intent.key == key && $0.intent.inode == node.inode }
-        if queued.contains(where: { !$0.isRunning && $0.failure?.isRefusal == true }) { return "failed" }
+        let queued = overlay.committer.intents(for: key).filter {
+            $0.intent.key == key && $0.intent.inode == node.inode
+        }
+        func isRefused(_ id: IntentID) -> Bool { overlay.committer.lastError(id)?.isRefusal == true }
+        if queued.contains(where: { !$0.isRunning && isRefused($0.intent.id) }) { return "failed" }
         if queued.contains(where: \.isRunning) { return "uploading" }
-        return !queued.isEmpty || node.file?.isDirty == true ? "pending" : "synced"
+        if !queued.isEmpty || node.file?.isDirty == true || isMoving(node) { return "pending" }
+        return node.name.isOfConflict ? "conflict" : "synced"
     }
 
     /// Per cent of the contents that S3 has.

@@ -11,6 +11,10 @@ package enum DeliberateFault: String, Hashable, Sendable, CaseIterable {
     case publishesUnclosed
     /// A write whose answer was lost is taken for somebody else's.
     case forgetsAttempts
+    /// Changes of one name are sent in any order, and deletions before what they wait for.
+    case ignoresOrder
+    /// An open file shows what another device has stored since it was opened.
+    case handleFollowsVersion
     /// After a put, the version before it is still taken for what S3 has.
     case keepsOldVersion
     /// Staged bytes are removed while a power cut may bring back rows that speak of them.

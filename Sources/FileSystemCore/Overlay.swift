@@ -19,7 +19,7 @@ struct Overlay: Sendable {
     /// The beginnings of the listings that are under way.
     private var listingStarts: [UInt64: Int] = [:]
 
-    init(committer: Committer = Committer()) { self.committer = committer }
+    init(committer: Committer) { self.committer = committer }
 
     mutating func takeChangedIntents() -> Set<IntentID> { committer.takeChanged() }
     mutating func takeChangedNodes() -> Set<InodeNumber> { committer.takeChangedNodes() }

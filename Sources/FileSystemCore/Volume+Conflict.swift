@@ -163,8 +163,15 @@ extension Volume {
         func two(_ value: Int32) -> String { (value < 10 ? "0" : "") + String(value) }
         let date = "\(local.tm_year + 1900)-\(two(local.tm_mon + 1))-\(two(local.tm_mday))"
         let time = "\(two(local.tm_hour)).\(two(local.tm_min)).\(two(local.tm_sec))"
-        return " (conflict from \(options.hostName) \(date) \(time))"
+        return "\(EntryName.conflictMark)\(options.hostName) \(date) \(time))"
     }
+}
+
+extension EntryName {
+    fileprivate static let conflictMark = " (conflict from "
+
+    /// True for a name that a conflict has given to one of its two sides, and nobody has changed since.
+    var isOfConflict: Bool { description.contains(Self.conflictMark) }
 }
 
 extension VolumeState {

@@ -1,3 +1,4 @@
+import ObjectStore
 import SystemPackage
 
 /// Reading directories. A stream shows what was there when it was first read or rewound, each name once.
@@ -57,8 +58,12 @@ extension Volume {
         if options.durability == .local { return syncJournal() }
         return committed { state throws(Errno) in
             guard let prefix = state.tree.keyPrefix(inode) else { return ((), []) }
+            // The marker of a directory in it is in that one.
+            func isHere(_ place: Place) -> Bool {
+                place.prefix == prefix || (place.name == nil && place.prefix.parent == prefix)
+            }
             // The deletion of a file that is still open waits for its last close.
-            let here = state.overlay.committer.intents.filter { $0.intent.place.prefix == prefix && !$0.isHeld }
+            let here = state.overlay.committer.intents.filter { isHere($0.intent.place) && !$0.isHeld }
             return ((), here.map(\.intent.id))
         }
     }

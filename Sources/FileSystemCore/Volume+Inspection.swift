@@ -13,6 +13,8 @@ extension Volume {
         package let isDirectory: Bool
         /// Bytes; 0 for a directory.
         package let size: Int64
+        /// Nil where S3 has not been asked, and nothing was set here.
+        package let permissions: UInt32?
         /// Where the clean bytes are.
         package let location: ObjectVersion?
         let staged: StagedFile?
@@ -62,7 +64,8 @@ extension Volume {
                     found.append(
                         Shown(
                             inode: inode, path: path, isDirectory: node.isDirectory, size: node.file?.size ?? 0,
-                            location: node.file?.location, staged: node.file?.staged,
+                            permissions: node.attributes.knownPermissions, location: node.file?.location,
+                            staged: node.file?.staged,
                             isDirty: node.file?.isDirty == true, isUnpublished: try isUnpublished(node, state)))
                     if node.isDirectory { waiting.append((inode, path)) }
                 }
@@ -115,8 +118,9 @@ extension Volume {
                 + state.base.prefixes.flatMap { prefix in
                     let directory = state.base.directory(prefix)
                     return ["base \(prefix) with \(directory?.directories.map { "\($0)" }.sorted() ?? [])"]
-                        + (directory?.objects.map { "base \(prefix)\($0.key) \($0.value)" } ?? [])
-                        + (directory?.marker.map { ["base \(prefix) \($0)"] } ?? [])
+                        + (directory?.objects.sorted { $0.key < $1.key } ?? []).compactMap { name, _ in
+                            state.base.object(prefix, name).map { "base \($0.version) \($0.size)" }
+                        } + (state.base.marker(prefix).map { ["base \($0.version)"] } ?? [])
                 }
         }
         return nodes ?? []
@@ -133,7 +137,8 @@ extension Volume {
             let node = try state.tree.node(inode)
             return Shown(
                 inode: inode, path: "", isDirectory: node.isDirectory, size: node.file?.size ?? 0,
-                location: node.file?.location, staged: node.file?.staged, isDirty: node.file?.isDirty == true,
+                permissions: node.attributes.knownPermissions, location: node.file?.location, staged: node.file?.staged,
+                isDirty: node.file?.isDirty == true,
                 isUnpublished: false)
         }
     }
@@ -163,6 +168,10 @@ extension Volume {
         }
         return rows ?? RowBatch()
     }
+}
+
+extension NodeAttributes {
+    fileprivate var knownPermissions: UInt32? { stored != nil || overridden.contains(.mode) ? permissions : nil }
 }
 
 extension NodeRow {

@@ -25,8 +25,8 @@ public final class Volume: FileSystem {
     let reader: ContentReader
     /// For the bodies of uploads.
     let budget: MemoryBudget
-    /// Guards everything that changes. Lock order: this before nothing; a staged file's and a window's own lock are never
-    /// taken while it is held.
+    /// Guards everything that changes. Taken under `rewriting` only. Under it, for a moment each: the queue of the journal's
+    /// rows, `contents` of a staged file (never its writer), an upload's, the network's and a new latch's own state.
     private let state: Mutex<VolumeState>
     /// Why the journal could not take the last change; nil while it can. Guards only itself.
     private let journalFailure = Mutex<Errno?>(nil)

@@ -140,7 +140,7 @@ extension VolumeState {
     /// program on this machine had renamed a new file over it.
     private mutating func update(_ node: Node, to file: ListedFile) {
         guard !node.stands(on: file) else { return }
-        if let own = node.ownFile, own.openCount > 0 {
+        if let own = node.ownFile, own.openCount > 0, !options.faults.contains(.handleFollowsVersion) {
             notices.append(.entry(node.parent, node.name))
             tree.detach(node.inode)
             changed(node.parent, addListed(node.parent, file))

@@ -7,7 +7,7 @@ import SystemPackage
 /// and `notices` and done by `Volume.change`.
 struct VolumeState: Sendable {
     var base: Base
-    var overlay = Overlay()
+    var overlay: Overlay
     var tree: Tree
     var handles: [FileHandle: OpenFile] = [:]
     var streams: [FileHandle: DirectoryStream] = [:]
@@ -43,6 +43,7 @@ struct VolumeState: Sendable {
     init(options: VolumeOptions, now: Timestamp) {
         self.options = options
         base = Base(root: options.prefix)
+        overlay = Overlay(committer: Committer(ignoresOrder: options.faults.contains(.ignoresOrder)))
         tree = Tree(
             prefix: options.prefix,
             rootAttributes: Self.attributes(options, isDirectory: true, modified: now))

@@ -146,7 +146,8 @@ extension Setting {
             "The most that cached files may take on disk."),
         Setting(
             .cache, "seal", .flag(\.sealCache), aliases: ["seal_cache"],
-            "Encrypt cached files. False leaves only a checksum: for measuring, and for disks that are encrypted."),
+            "Encrypt cached files and changes on their way. False leaves only a checksum, and what is there stays "
+                + "readable after `cognitofs logout`: for measuring, and for disks that are encrypted."),
     ]
 
     private static let network: [Setting] = [

@@ -13,7 +13,7 @@ public enum DeliberateBug: String, Sendable, CaseIterable {
     case listingEndsEarly, anyVersionRead
     // The core itself; see `DeliberateFault`.
     case forgetsIntent, forgetsNode, acknowledgesEarly, publishesUnclosed, forgetsAttempts, keepsOldVersion
-    case discardsStagedEarly
+    case discardsStagedEarly, ignoresOrder, handleFollowsVersion
 
     var faults: Set<DeliberateFault> { DeliberateFault(rawValue: rawValue).map { [$0] } ?? [] }
 }

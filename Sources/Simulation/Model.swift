@@ -13,6 +13,8 @@ struct Model: Sendable {
         var synced: [[UInt8]?] = [nil]
         /// What the last close left: what S3 may have.
         var closed: [UInt8]?
+        /// Permissions; nil where nobody here has set them.
+        var mode: UInt32?
 
         mutating func settle(isSynced: Bool) {
             if !isSynced { closed = bytes }
@@ -71,7 +73,7 @@ struct Model: Sendable {
         }
         guard [.create, .truncate, .exclusive].contains(mode) else { throw .noSuchFileOrDirectory }
         defer { nextFile += 1 }
-        files[nextFile] = File()
+        files[nextFile] = File(mode: 0o644)
         names[path] = nextFile
         return nextFile
     }
@@ -88,6 +90,11 @@ struct Model: Sendable {
     mutating func truncate(_ file: Int, _ size: Int) {
         guard let old = files[file]?.bytes else { return }
         files[file]?.bytes = old.prefix(size) + [UInt8](repeating: 0, count: max(0, size - old.count))
+    }
+
+    mutating func changeMode(_ path: String, _ mode: UInt32) throws(Errno) {
+        if isDirectory(path) { return }
+        files[try file(path)]?.mode = mode
     }
 
     mutating func unlink(_ path: String) throws(Errno) {
@@ -156,6 +163,8 @@ struct Model: Sendable {
     /// What a view shows: the bytes of each file (nil: nowhere to be found), and the directories.
     struct View: Sendable {
         var files: [String: [UInt8]?] = [:]
+        /// Permissions of the files, here or on S3.
+        var modes: [String: UInt32] = [:]
         var directories: Set<String> = []
     }
 
@@ -177,7 +186,8 @@ struct Model: Sendable {
         view.directories == directories && Set(view.files.keys) == Set(names.keys)
             && names.allSatisfy { path, file in
                 // What stands on a version that is being replaced can't be read before the answer.
-                view.files[path].map { $0 == nil || $0 == files[file]?.bytes } ?? false
+                (view.files[path].map { $0 == nil || $0 == files[file]?.bytes } ?? false)
+                    && (files[file]?.mode == nil || view.modes[path] == files[file]?.mode)
             }
     }
 
@@ -197,6 +207,10 @@ struct Model: Sendable {
             guard let there = view.files[path] else {
                 if mayMiss || (power && allowed.contains(where: isStored)) { continue }
                 return "\(path) is gone; it was \(Contents.name(allowed.last ?? nil))"
+            }
+            // A power cut may take a change of permissions.
+            if !power, let mode = file.mode, view.modes[path] != mode {
+                return "\(path) has the mode \(view.modes[path] ?? 0), not \(mode)"
             }
             if mayMiss || allowed.contains(there) { continue }
             // The journal may still speak of a version that S3 has replaced by what was closed since: a reader gets that.
@@ -237,6 +251,7 @@ struct Model: Sendable {
             guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else {
                 continue
             }
+            files[file]?.mode = old.mode
             files[file]?.synced = old.synced + [bytes]
         }
         directories = view.directories

@@ -11,12 +11,12 @@ public enum Run {
 
     /// Leaves out steps for as long as something is still wrong: halves, then quarters, down to single ones.
     public static func shorten(
-        _ scenario: Scenario, _ violation: Violation
+        _ scenario: Scenario, _ violation: Violation, _ bug: DeliberateBug? = nil
     ) -> (Scenario, Violation) {
         var (best, why) = (scenario, violation)
         best.steps = Array(scenario.steps.prefix(violation.step + 1))
         func fails(_ trial: Scenario) -> Violation? {
-            Self.violation(trial).flatMap { $0.kind == violation.kind ? $0 : nil }
+            Self.violation(trial, bug).flatMap { $0.kind == violation.kind ? $0 : nil }
         }
         if let found = fails(best) { why = found } else { best = scenario }
         var length = max(best.steps.count / 2, 1)
@@ -38,8 +38,8 @@ public enum Run {
     }
 
     /// The steps with the times at which they came.
-    public static func history(_ scenario: Scenario) -> [String] {
-        guard let world = try? World(scenario) else { return [] }
+    public static func history(_ scenario: Scenario, _ bug: DeliberateBug? = nil) -> [String] {
+        guard let world = try? World(scenario, bug: bug) else { return [] }
         world.isTracing = true
         _ = world.run()
         return world.trace

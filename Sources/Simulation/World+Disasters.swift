@@ -202,6 +202,11 @@ extension World {
                 let bytes = model.files[file]?.bytes
                 throw Broken(text: "\(path) is \(Contents.name(view.files[path] ?? nil)), not \(Contents.name(bytes))")
             }
+            for (path, file) in model.names {
+                guard let mode = model.files[file]?.mode else { continue }
+                let there = storedMode(try key(path))
+                if there != mode { throw Broken(text: "S3 has \(path) with the mode \(there ?? 0), not \(mode)") }
+            }
             if view.directories != model.directories {
                 throw Broken(text: "directories are \(view.directories.sorted()), not \(model.directories.sorted())")
             }

@@ -38,7 +38,7 @@ extension World {
         case .changeMode(let path, let mode):
             try change(Call { () async throws(Errno) in try await client.changeMode(path, mode) }) {
                 model throws(Errno) in
-                _ = try model.isDirectory(path) ? 0 : model.file(path)
+                try model.changeMode(path, mode)
             }
         case .list(let path): try list(path)
         case .syncDirectory(let path):
@@ -176,6 +176,7 @@ extension World {
         model = after
         let seen = seen.take().last?.contents
         var slot = Slot(open: open, file: 0, mayWrite: mode != .read, isAppending: mode == .append)
+        if mode == .truncate { forgetReads(open.inode) }
         if case .success(let file) = wanted { slot.file = file }
         if !slots.values.contains(where: { $0.open.inode == open.inode }) {
             // Its own write may have replaced what it stands on.
@@ -204,6 +205,7 @@ extension World {
     }
 
     private func wrote(_ slot: Slot, _ outcome: Result<Void, Errno>, _ expected: (inout Model) -> Void) throws {
+        forgetReads(slot.open.inode)
         switch try fit(outcome, Result<Void, Errno>.success(()), "a write") {
         case .done: expected(&model)
         case .refused: return
@@ -216,6 +218,10 @@ extension World {
         }
         sinceSync[sinceSync.count - 1] = model
         sinceChange[sinceChange.count - 1] = model
+    }
+
+    private func forgetReads(_ inode: InodeNumber) {
+        for number in slots.keys where slots[number]?.open.inode == inode { slots[number]?.read = nil }
     }
 
     private func fsync(_ number: Int) throws {
@@ -295,6 +301,10 @@ extension World {
         if let expected, contents(slot.open.inode) == expected, bytes != expected {
             throw Broken(text: "read \(Contents.name(bytes)) of a version that is \(Contents.name(expected))")
         }
+        if let first = slot.read, first != bytes {
+            throw Broken(text: "an open file that was \(Contents.name(first)) reads as \(Contents.name(bytes))")
+        }
+        slots[number]?.read = bytes
     }
 
     /// False when it did not get to its end.

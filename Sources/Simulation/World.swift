@@ -8,7 +8,7 @@ import Synchronization
 import SystemPackage
 
 /// What is wrong in a run.
-public struct Violation: Error, Sendable, CustomStringConvertible {
+public struct Violation: Error, Sendable, Equatable, CustomStringConvertible {
     /// Which step showed it, from 0.
     public var step: Int
     public var text: String
@@ -32,6 +32,8 @@ public final class World {
         var file: Int
         var mayWrite: Bool
         var isAppending: Bool
+        /// What it has read, unless something was written here since: an open file keeps its version.
+        var read: [UInt8]?
     }
 
     final class Seen: Sendable {
@@ -237,9 +239,15 @@ public final class World {
                 view.directories.insert(shown.path)
             } else {
                 view.files[shown.path] = .some(contents(shown))
+                view.modes[shown.path] = shown.permissions ?? shown.location.flatMap { storedMode($0.key) }
             }
         }
         return view
+    }
+
+    /// The permissions that S3 keeps of a file.
+    func storedMode(_ key: ObjectKey) -> UInt32? {
+        bucket.object(key)?.attributes.metadata["mode"].flatMap { UInt32($0) }.map { $0 & 0o7777 }
     }
 
     /// What S3 holds below the prefix, by path; markers end in a slash.

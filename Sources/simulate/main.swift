@@ -8,6 +8,7 @@ struct Arguments {
     var steps = 300
     var bugs: [DeliberateBug] = []
     var keepsGoing = false
+    var tells = false
 
     init(_ list: [String]) throws {
         var rest = list[...]
@@ -29,6 +30,7 @@ struct Arguments {
                 bugs.append(bug)
             case "--bugs": bugs = DeliberateBug.allCases
             case "--keep-going": keepsGoing = true
+            case "--history": tells = true
             default: throw Wrong()
             }
         }
@@ -43,7 +45,7 @@ if getenv("SWIFT_DETERMINISTIC_HASHING") == nil {
     execv("/proc/self/exe", list)
 }
 guard let arguments = try? Arguments(Array(CommandLine.arguments.dropFirst())) else {
-    print("simulate [--seeds N] [--from S] [--steps K] [--seed X] [--bug NAME | --bugs] [--keep-going]")
+    print("simulate [--seeds N] [--from S] [--steps K] [--seed X] [--bug NAME | --bugs] [--keep-going] [--history]")
     print("bugs: \(DeliberateBug.allCases.map(\.rawValue).joined(separator: " "))")
     exit(2)
 }
@@ -69,6 +71,14 @@ if !arguments.bugs.isEmpty {
         }
     }
     exit(isMissed ? 1 : 0)
+}
+
+if arguments.tells {
+    for seed in arguments.from..<arguments.from + arguments.seeds {
+        print("seed \(seed)")
+        for line in Run.history(Scenario(seed: seed, count: arguments.steps)) { print("  \(line)") }
+    }
+    exit(0)
 }
 
 var failures = 0

@@ -51,6 +51,31 @@ import Testing
         #expect(second.text("one") == "1" && second.text("part/f4") == "4" && second.text("g/2/f2") == "2")
     }
 
+    @Test("The files of a renamed directory are copied side by side")
+    func parallel() async throws {
+        let space = try Space(.local)
+        for number in 0..<100 { space.foreign("d/\(number)", "x") }
+        let gate = Gate()
+        space.faulty.setScript { call, _ in call.kind == .copy ? .holdBefore(gate) : nil }
+        try await space.rename("d", "e")
+        space.volume.hurry()
+        await gate.arrived(8)
+        gate.open()
+        #expect(await space.settle().isEmpty)
+        #expect(space.keys.count == 100 && space.keys.allSatisfy { $0.hasPrefix("e/") })
+    }
+
+    @Test(
+        "Where S3 must have it, fsync of a directory brings the directories made in it there", arguments: [true, false])
+    func synced(_ isEmpty: Bool) async throws {
+        let space = try Space(.remote)
+        try await space.mkdir("d")
+        if !isEmpty { try await space.write("d/f", "x") }
+        let handle = try await space.volume.opendir(.root).value().handle
+        try await space.volume.fsyncdir(.root, handle).value()
+        #expect(space.keys == (isEmpty ? ["d/"] : ["d/f"]))
+    }
+
     @Test("Directories that change places in a ring keep their files apart")
     func ring() async throws {
         for isExchanged in [true, false] {

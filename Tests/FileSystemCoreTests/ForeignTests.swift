@@ -32,6 +32,61 @@ import Testing
         }
     }
 
+    @Test("A rename onto a name that has appeared elsewhere: both stay", arguments: [Durability.local, .remote])
+    func renamedOnto(_ durability: Durability) async throws {
+        let space = try Space(durability)
+        space.foreign("a", "ours")
+        _ = try await space.list("")
+        space.foreign("b", "theirs")
+        try await space.rename("a", "b")
+        await space.settle()
+        let ours = conflicts(space.keys)
+        #expect(space.keys.sorted() == (["b"] + ours).sorted() && ours.count == 1)
+        #expect(space.text("b") == "theirs" && ours.first.map { space.text($0) } == "ours")
+        space.expire()
+        #expect(try await space.list("") == (["b"] + ours).sorted())
+    }
+
+    @Test("A file here where another device has made a directory of the name: what is in either is there")
+    func fileOverDirectory() async throws {
+        let space = try Space(.local, quietTime: .seconds(1000))
+        _ = try await space.list("")
+        try await space.write("x", "ours")
+        space.foreign("x/y", "theirs")
+        #expect(await space.settle().isEmpty)
+        #expect(space.keys == ["x", "x/y"])
+        // One name shows one of them; the other is told, and comes up once that has gone.
+        space.expire()
+        let shown = try await space.list("")
+        #expect(shown == ["x"])
+        let isDirectory = try await space.stat("x").mode & UInt32(S_IFMT) == UInt32(S_IFDIR)
+        try await space.rename("x", "moved")
+        await space.settle()
+        space.expire()
+        #expect(try await space.list("") == ["moved", "x"])
+        #expect(try await space.read(isDirectory ? "x" : "moved") == "ours")
+        #expect(try await space.read(isDirectory ? "moved/y" : "x/y") == "theirs")
+    }
+
+    @Test("A directory here where another device has made a file of the name: what is in either is there")
+    func directoryOverFile() async throws {
+        let space = try Space(.local, quietTime: .seconds(1000))
+        _ = try await space.list("")
+        try await space.mkdir("x")
+        try await space.write("x/y", "ours")
+        space.foreign("x", "theirs")
+        #expect(await space.settle().isEmpty)
+        #expect(space.text("x") == "theirs" && space.text("x/y") == "ours")
+        space.expire()
+        #expect(try await space.list("") == ["x"])
+        try await space.rename("x", "moved")
+        await space.settle()
+        space.expire()
+        #expect(try await space.list("") == ["moved", "x"])
+        #expect(try await space.read("moved/y") == "ours")
+        #expect(try await space.read("x") == "theirs")
+    }
+
     @Test("Equal bytes are no conflict, and a write made meanwhile is stored")
     func equalBytes() async throws {
         let space = try Space()

@@ -232,7 +232,10 @@ import Testing
         _ = try await space.list("")
         let reads = space.memory.calls.count
         for number in 0..<10 {
-            try await space.write("text~", "new \(number)")
+            let file = try await space.create("text~")
+            try await file.write("new \(number)")
+            try await space.volume.fsync(file.inode, file.handle, dataOnly: false).value()
+            try await file.close()
             try await space.rename("text~", "text")
         }
         try await space.write("temporary", "x")

@@ -189,6 +189,12 @@ import Testing
                 "s/..": .dots, "s/b": .besideDirectory, "s/x\0": .nul, "s//": .emptyComponent, "s/\(long)/": .tooLong,
                 "s/./": .dots,
             ])
+        // One that is deleted holds its directory up no longer.
+        var base = Base(root: prefix)
+        base.replace(prefix, with: directory)
+        #expect(base.hiddenCount == 6)
+        base.set(prefix, try #require(EntryName(Array("b".utf8))), to: nil)
+        #expect(base.hiddenCount == 5)
     }
 
     @Test("Every failure has an errno that a program understands", arguments: ObjectStoreError.Code.allCases)
@@ -203,7 +209,7 @@ import Testing
 
     @Test("A change hides its key and all above it from older listings, until it is settled and listed anew")
     func overlay() throws {
-        var overlay = Overlay()
+        var overlay = Overlay(committer: Committer())
         let place = Place(prefix: try #require(KeyPrefix("s/d/")), name: EntryName(Array("f".utf8)))
         let before = overlay.beginListing()
         let id = overlay.add(.put, key: Space.key("d/f"), inode: nil, place: place, now: .zero)
