@@ -7,7 +7,8 @@ import Logging
 struct JSONService: Sendable {
     /// How often one call is sent at most.
     static let maximumAttempts = 3
-    /// The longest one call takes, repeats included: what a caller that lists a directory waits for (docs/SEMANTICS.md §6).
+    /// The longest one call takes, repeats included: what a caller that lists a directory waits for
+    /// (docs/SEMANTICS.md, "Without a network").
     static let budget = Duration.seconds(9)
     static let attemptTimeout = Duration.seconds(5)
     /// Tokens with many groups are some ten KiB; anything near this is not an answer.

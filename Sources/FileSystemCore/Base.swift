@@ -257,7 +257,7 @@ extension Base.Directory {
         }
     }
 
-    /// After the last page: a name that is both goes to the directory (docs/SEMANTICS.md §1).
+    /// After the last page: a name that is both goes to the directory (docs/SEMANTICS.md, "The space").
     mutating func settle(below prefix: KeyPrefix) {
         for name in directories where objects.removeValue(forKey: name) != nil { hide(name, below: prefix) }
     }

@@ -7,7 +7,7 @@ struct EntryName: Hashable, Comparable, Sendable, CustomStringConvertible {
     static let maximumByteCount = 255
     let bytes: [UInt8]
 
-    /// Says with the errno of docs/SEMANTICS.md §2 why a name cannot be stored.
+    /// Says with the errno of docs/SEMANTICS.md, "Calls", why a name cannot be stored.
     init(_ name: FileName) throws(Errno) {
         guard name.bytes.count <= Self.maximumByteCount else { throw .fileNameTooLong }
         guard let name = EntryName(name.bytes) else {

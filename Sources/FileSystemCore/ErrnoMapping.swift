@@ -5,7 +5,7 @@ extension ObjectStoreError {
     /// EKEYEXPIRED, which swift-system does not name.
     static let keyExpired = Errno(rawValue: 127)
 
-    /// What a program sees (docs/SEMANTICS.md §8).
+    /// What a program sees (docs/SEMANTICS.md, "errno").
     var errno: Errno {
         switch code {
         case .accessDenied, .archived: .permissionDenied

@@ -142,10 +142,12 @@ extension Volume {
             return node.file?.location?.key
         }
         guard let key else { return }
+        if isDown { throw Self.down.errno }
         do throws(ObjectStoreError) {
             let details = try await store.head(key, .metadata)
             update { $0.takeOver(details.attributes, details.summary.version.eTag, inode) }
         } catch {
+            if error.code == .unreachable { noteUnreachable(error) }
             guard error.code == .notFound else { throw error.errno }
         }
     }

@@ -5,7 +5,8 @@ import Logging
 import ObjectStore
 import SystemPackage
 
-/// What happens when somebody else changed an object first: both versions stay (docs/SEMANTICS.md §4).
+/// What happens when somebody else changed an object first: both versions stay
+/// (docs/SEMANTICS.md, "Other devices").
 extension Volume {
     /// Two versions are compared in steps of so many bytes.
     private static let step: Int64 = 8 << 20
@@ -317,7 +318,11 @@ extension VolumeState {
             }
         case .copy:
             guard let inode = intent.inode, let node = tree[inode], node.isLinked else {
-                overlay.giveUp(intent.id)
+                // Nobody wants the file any more, so what it leaves behind goes all the same; but while it is open, its
+                // bytes are read where they are.
+                if intent.inode.flatMap({ tree[unkept: $0]?.file?.openCount }) ?? 0 > 0 || !overlay.drop(intent) {
+                    overlay.giveUp(intent.id)
+                }
                 break
             }
             let isDirty = node.file?.isDirty == true

@@ -1,7 +1,7 @@
 import Journal
 import ObjectStore
 
-/// What a program may rely on once a call has returned (docs/SEMANTICS.md §3).
+/// What a program may rely on once a call has returned (docs/SEMANTICS.md, "When is it safe").
 public enum Durability: String, Sendable {
     /// It outlives this process; after fsync also a power cut. S3 follows.
     case local

@@ -92,9 +92,9 @@ public struct RequestContext: Sendable {
         self.patience = patience
     }
 
-    /// Ten seconds in all (docs/SEMANTICS.md §6).
+    /// Ten seconds in all (docs/SEMANTICS.md, "Without a network").
     public static let metadata = RequestContext(priority: .metadata, patience: .seconds(10))
-    /// Thirty seconds without progress (docs/SEMANTICS.md §6).
+    /// Thirty seconds without progress (docs/SEMANTICS.md, "Without a network").
     public static let demandRead = RequestContext(priority: .demandRead, patience: .seconds(30))
     public static let upload = RequestContext(priority: .upload, patience: .seconds(30))
     public static let prefetch = RequestContext(priority: .prefetch, patience: .seconds(30))

@@ -208,8 +208,8 @@ struct Model: Sendable {
                 if mayMiss || (power && allowed.contains(where: isStored)) { continue }
                 return "\(path) is gone; it was \(Contents.name(allowed.last ?? nil))"
             }
-            // A power cut may take a change of permissions.
-            if !power, let mode = file.mode, view.modes[path] != mode {
+            // A power cut may take a change of permissions; where the file is not there yet, another may be.
+            if !power, !mayMiss, let mode = file.mode, view.modes[path] != mode {
                 return "\(path) has the mode \(view.modes[path] ?? 0), not \(mode)"
             }
             if mayMiss || allowed.contains(there) { continue }
@@ -251,7 +251,7 @@ struct Model: Sendable {
             guard !power, let old = before.names[path].flatMap({ before.files[$0] }), let file = names[path] else {
                 continue
             }
-            files[file]?.mode = old.mode
+            if !old.kept.contains(nil) { files[file]?.mode = old.mode }
             files[file]?.synced = old.synced + [bytes]
         }
         directories = view.directories

@@ -59,23 +59,30 @@ struct ProgressLine {
     }
 }
 
-/// How fast bytes go, measured over the last seconds, and so how long the rest takes.
+/// How fast bytes and changes go, measured over the last seconds, and so how long the rest takes: a queue of many renames
+/// has no bytes to send, and one large file is a single change.
 struct UploadRate {
     /// What is older says nothing of now.
     private static let window = Duration.seconds(15)
     /// Less than this is no measurement.
     private static let shortest = Duration.seconds(2)
 
-    private var samples: [(at: ContinuousClock.Instant, sent: Int64)] = []
+    private var samples: [(at: ContinuousClock.Instant, sent: Int64, changes: Int)] = []
 
     /// Nil while nothing can honestly be said: too early, or nothing goes.
     mutating func timeLeft(_ progress: SyncProgress, now: ContinuousClock.Instant) -> Duration? {
-        samples.append((now, progress.sentBytes))
+        samples.append((now, progress.sentBytes, progress.pendingChanges))
         samples.removeAll { $0.at + Self.window < now }
         guard progress.state == .mounted || progress.state == .draining, let first = samples.first else { return nil }
         let time = first.at.duration(to: now)
-        let sent = progress.sentBytes - first.sent
-        guard time >= Self.shortest, sent > 0, progress.pendingBytes > 0 else { return nil }
-        return .seconds(Double(progress.pendingBytes) / (Double(sent) / (time / .seconds(1))))
+        guard time >= Self.shortest else { return nil }
+        func left(_ rest: Double, after done: Double) -> Duration? {
+            done > 0 && rest > 0 ? .seconds(rest * (time / .seconds(1)) / done) : nil
+        }
+        let byBytes = left(Double(progress.pendingBytes), after: Double(progress.sentBytes - first.sent))
+        let byChanges = left(Double(progress.pendingChanges), after: Double(first.changes - progress.pendingChanges))
+        // Bytes that wait and do not go can take any time.
+        if progress.pendingBytes > 0, byBytes == nil { return nil }
+        return [byBytes, byChanges].compactMap { $0 }.max()
     }
 }

@@ -341,6 +341,28 @@ struct ControlTests {
         #expect(ProgressLine.sentence(going(0, .offline)) == "1 change to go, 100 B, waiting for the network")
     }
 
+    @Test("time left is that of the slower: many small changes, or many bytes")
+    func timeLeftOfChanges() {
+        let start = ContinuousClock.now
+        func left(_ changes: (Int, Int), _ bytes: (Int64, Int64)) -> Duration? {
+            var rate = UploadRate()
+            _ = rate.timeLeft(
+                .init(pendingChanges: changes.0, pendingBytes: bytes.0, sentBytes: 0, state: .mounted), now: start)
+            return rate.timeLeft(
+                .init(
+                    pendingChanges: changes.1, pendingBytes: bytes.1, sentBytes: bytes.0 - bytes.1, state: .mounted),
+                now: start + .seconds(10))
+        }
+        // Ten renames a second, and nothing to send.
+        #expect(left((1000, 900), (0, 0)) == .seconds(90))
+        #expect(left((1000, 900), (1000, 500)) == .seconds(90))
+        #expect(left((3, 2), (1000, 900)) == .seconds(90))
+        #expect(left((1, 1), (1000, 500)) == .seconds(10))
+        // Nothing goes, or more comes than goes.
+        #expect(left((1000, 900), (1000, 1000)) == nil)
+        #expect(left((10, 20), (0, 0)) == nil)
+    }
+
     @Test("progress is a bar as wide as the terminal at most")
     func bar() {
         let half = SyncProgress(pendingChanges: 1, pendingBytes: 1 << 20, sentBytes: 1 << 20, current: "b\u{7}.jpg")

@@ -1,5 +1,6 @@
 import Glibc
 import ObjectStore
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -52,6 +53,39 @@ import Testing
         #expect(space.volume.retry(path: "a.txt") == 1)
         #expect(await space.settle().isEmpty)
         #expect(space.text("a.txt") == "ours")
+    }
+
+    @Test("Without a network nothing but a probe a second is sent, whoever asks; then each change goes once")
+    func outage() async throws {
+        let space = try Space(.local, quietTime: .seconds(1000))
+        for number in 0..<20 { space.foreign("there/\(number)", "x") }
+        _ = try await space.list("there")
+        for number in 0..<100 { try await space.write("\(number)", "y") }
+        space.fail(.unreachable) { _ in true }
+        space.volume.hurry()
+        while !space.volume.isDown { try await Task.sleep(for: .milliseconds(1)) }
+        while space.volume.update({ state in state.overlay.committer.intents.contains { $0.isRunning } }) {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        let sent = Mutex<[StoreCall.Kind]>([])
+        space.faulty.setScript { call, _ in
+            sent.withLock { $0.append(call.kind) }
+            return .failBefore(Space.error(.unreachable))
+        }
+        let start = ContinuousClock.now
+        for number in 0..<200 {
+            space.volume.hurry()
+            #expect(await failure { () async throws(Errno) in try await space.read("there/\(number % 20)") } != nil)
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        let probes = Int(start.duration(to: .now) / Duration.seconds(1)) + 2
+        let asked = sent.withLock { $0 }
+        #expect(asked.allSatisfy { $0 == .list } && asked.count <= probes)
+        let before = space.memory.calls.count
+        space.heal()
+        #expect(await space.settle().isEmpty)
+        #expect(space.memory.calls[before...].count { $0.kind == .put } == 100)
+        #expect(space.keys.count == 120)
     }
 
     @Test("A new file that is given up is gone, also after a crash")

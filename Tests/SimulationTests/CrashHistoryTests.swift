@@ -158,4 +158,20 @@ struct CrashHistoryTests {
                 .save(path: "e/a", token: 94, count: 64, isSynced: false), .pass(milliseconds: 1000), .kill(after: 0),
             ])
     }
+
+    @Test("A file replaced under its new name while it is copied there leaves nothing at its old one")
+    func replacedWhileCopied() {
+        expectHeld(
+            20_202_921,
+            [
+                .makeDirectory(path: "e/s"), .calm, .save(path: "a", token: 31, count: 110, isSynced: false),
+                .kill(after: 7), .unlink(path: "b.txt"), .changeMode(path: "e/a", mode: 493),
+                .save(path: "e/s/b.txt", token: 43, count: 30, isSynced: false), .weather(.fair, path: "a"),
+                .unlink(path: "d/s/a"), .rename("a", "e/a", exchange: false),
+                .save(path: "e/a", token: 49, count: 0, isSynced: false), .kill(after: 0),
+                .replace(path: "e/a", token: 56, count: 166), .open(slot: 3, path: "d/s/a", .exclusive),
+                .save(path: "a", token: 58, count: 27, isSynced: false), .kill(after: 11),
+                .pass(milliseconds: 10_000),
+            ])
+    }
 }
