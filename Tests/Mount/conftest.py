@@ -19,6 +19,11 @@ def pytest_configure(config):
         raise pytest.UsageError("the mount tests are run by root: they make users, loop devices and mounts")
 
 
+def pytest_terminal_summary(config):
+    """The last lines tell of each failed test what was wrong, and not only its name."""
+    config.get_terminal_writer().fullwidth = 240
+
+
 CHANGES_THE_MACHINE = {"test_isolation", "test_mounting", "test_ordinary_user"}
 """Files whose tests need users or programs that this machine has only once."""
 
@@ -48,6 +53,7 @@ def pytest_pyfunc_call(pyfuncitem):
     marker = pyfuncitem.get_closest_marker("within")
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     owner = pyfuncitem.funcargs.get("space")
+    told = None
     try:
         child.call(
             lambda: pyfuncitem.obj(**arguments) and None,
@@ -56,15 +62,20 @@ def pytest_pyfunc_call(pyfuncitem):
             before=owner.person.become if owner else None,
         )
     except child.Failed as failure:
-        pytest.fail(str(failure), pytrace=False)
+        told = str(failure)
+    # Not while the other is handled: both would be shown, one after the other.
+    if told is not None:
+        pytest.fail(told, pytrace=False)
     return True
 
 
 def describe_failure(item):
-    """What pytest would show of the exception, from the test's own line on."""
+    """What pytest would show of the exception, from the test's own line on, and before it what was wrong: a summary shows that."""
     caught = pytest.ExceptionInfo.from_current()
     caught.traceback = caught.traceback.cut(path=item.path)
-    return str(caught.getrepr(style="short" if item.config.option.tbstyle == "short" else "long", abspath=False, chain=False))
+    style = "short" if item.config.option.tbstyle == "short" else "long"
+    complaint = caught.exconly(tryshort=True).split("\n", 1)[0]
+    return f"{complaint}\n{caught.getrepr(style=style, abspath=False, chain=False)}"
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -17,7 +17,7 @@ import pytest
 
 from harness import autopsy, places, sweep
 from harness.child import Background
-from harness.ledger import GONE, Tree, Writer, expected
+from harness.ledger import GONE, Ended, Tree, Writer, differences, expected
 from harness.person import shell
 from harness.proxy import Proxy
 
@@ -69,16 +69,18 @@ class Library:
     @classmethod
     def read(cls, root, source, count=None):
         """Reads until the daemon is gone, or `count` files."""
-        while count is None or count > 0:
+        done = 0
+        while count is None or done < count:
             name = source.choice(cls.names)
             try:
                 found = cls.read_one(root / "library" / name)
             except OSError as error:
+                at = time.monotonic()
                 if error.errno not in GONE or count is not None:
                     raise
-                return
+                return Ended(done, error.errno, at)
             assert found == cls.body(name), f"{name} is read with other bytes"
-            count = count and count - 1
+            done += 1
 
     @staticmethod
     def read_one(path):
@@ -165,7 +167,7 @@ class Crashes:
         time.sleep(self.source.random() ** 2 * 1.2)
         self.die()
         for one in work:
-            one.result(within=20)
+            one.result(within=20).check(self.died)
         # What is still on the way of a request gets lost; what S3 has got has its effect.
         self.wire.order("refuse")
         self.wire.order("rate 0")
@@ -174,6 +176,7 @@ class Crashes:
     def die(self):
         left, before = pending(self.mounted), autopsy.cached(self.person.cache)
         time.sleep(0.05 + self.source.random() * 0.05)
+        self.died = time.monotonic()
         if self.chance(0.8):
             autopsy.freeze(self.mounted.process)
             self.counts["evicting"] += bool(before - autopsy.cached(self.person.cache))
@@ -189,10 +192,10 @@ class Crashes:
     def check(self):
         for number, before in self.trees.items():
             states = expected(self.ledger(number), before)
-            found = Tree.read(self.mounted.path / f"writer{number}")
-            seen = (found.hashes(), found.folders)
-            if seen not in states:
-                raise AssertionError(self.difference(number, seen, states))
+            root = self.mounted.path / f"writer{number}"
+            found = Tree.read(root)
+            if not found.is_one_of(states, root):
+                raise AssertionError(self.difference(number, found.state(), states))
             self.trees[number] = found
             self.remember(number)
         Library.read(self.mounted.path, self.source, 3)
@@ -201,7 +204,7 @@ class Crashes:
         wanted = states[0]
         self.remember(number)
         odd = {os.path.basename(p) for p in (set(wanted[0]) ^ set(seen[0])) | (wanted[1] ^ seen[1])}
-        odd |= {os.path.basename(p) for p in wanted[0] if p in seen[0] and seen[0][p] != wanted[0][p]}
+        odd |= {os.path.basename(p) for p in wanted[0] if p in seen[0] and (seen[0][p], seen[2][p]) != (wanted[0][p], wanted[2][p])}
         steps = self.steps[number]
         told = [line for at, line in enumerate(steps) if at >= len(steps) - 6 or any(name in line for name in odd)]
         top = f"{self.person.account.prefix}writer{number}/"
@@ -210,10 +213,7 @@ class Crashes:
             for r in self.wire.requests() if r.key and r.key.startswith(top) and any(name in r.key for name in odd)
         ]  # fmt: skip
         return (
-            f"{dict(self.counts)}, writer {number}: missing {sorted(set(wanted[0]) - set(seen[0]))}, "
-            f"too many {sorted(set(seen[0]) - set(wanted[0]))}, "
-            f"other bytes {[p for p in wanted[0] if p in seen[0] and seen[0][p] != wanted[0][p]]}, "
-            f"folders missing {sorted(wanted[1] - seen[1])}, too many {sorted(seen[1] - wanted[1])}; "
+            f"{dict(self.counts)}, writer {number}: {differences(seen, wanted)}; "
             f"there before {sorted(self.trees[number].folders)}\nthe steps: " + "\n  ".join(told[-150:])
             + "\nthe requests: " + "\n  ".join(asked[-150:])
         )  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import sweep
+from harness.aws import SHORT
 from harness.child import eventually
 from harness.person import shell
 from harness.syscalls import fails_with, read_all, write_all
@@ -81,6 +82,8 @@ def test_refused_retried_discarded(people, bucket, refusing):
     mounted.kill()
     mounted.detach()
     mounted = local(one)
+    # The new mount has tried it again: a request under way would be refused after the end of the refusal.
+    eventually(lambda: [change["path"] for change in status(one, mounted)["failed"]] == ["a"])
     refusing.end()
     one.run("retry", mounted.path / "a", check=True)
     one.run("sync", mounted.path, check=True)
@@ -477,7 +480,7 @@ def test_cold_mount_with_the_session_over(aws, people, bucket):
     """With the session over a known space is mounted with what this machine knows; `login` revives it, and the queue goes on."""
     one, stranger = people(signed_in=False), people(signed_in=False)
     bucket.put(one.account.prefix + "d/known", b"known")
-    aws.settings(credential_seconds=4, token_seconds=4)
+    aws.settings(credential_seconds=SHORT, token_seconds=SHORT)
     try:
         for person in (one, stranger):
             person.login()
@@ -486,7 +489,7 @@ def test_cold_mount_with_the_session_over(aws, people, bucket):
         mounted.unmount()
         for person in (one, stranger):
             aws.admin("cognito-idp").admin_user_global_sign_out(UserPoolId=aws.pool, Username=person.account.name)
-        time.sleep(5)
+        time.sleep(SHORT + 1)
         where, first = one.root / "cold", stranger.root / "first"
         where.mkdir()
         first.mkdir()
@@ -513,14 +516,14 @@ def test_cold_mount_with_the_session_over(aws, people, bucket):
 def test_session_over_with_a_queue(aws, people, bucket):
     """With the session over all local changes go on; `login` revives the running mount, and the queue goes on."""
     one = people(signed_in=False)
-    aws.settings(credential_seconds=4, token_seconds=4)
+    aws.settings(credential_seconds=SHORT, token_seconds=SHORT)
     try:
         one.login()
         mounted = local(one)
         write_all(mounted.path / "before", b"x")
         one.run("sync", mounted.path, check=True)
         aws.admin("cognito-idp").admin_user_global_sign_out(UserPoolId=aws.pool, Username=one.account.name)
-        time.sleep(5)
+        time.sleep(SHORT + 1)
         for name in ("a", "b"):
             write_all(mounted.path / name, b"x")
         os.rename(mounted.path / "a", mounted.path / "c")

@@ -16,6 +16,10 @@ from botocore.exceptions import ClientError
 
 from . import child, places
 
+SHORT = 8
+"""Seconds that credentials and tokens live which a test wants to see the end of: enough for a sign-in on a busy machine, whose
+last request bears the token that the one before has brought."""
+
 _session = boto3.Session()
 _plain = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, read_timeout=60, connect_timeout=5)
 

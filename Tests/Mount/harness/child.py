@@ -151,8 +151,10 @@ class Background:
                     step()
                 try:
                     answer = (True, body(*arguments))
-                except BaseException:
-                    answer = (False, traceback.format_exc())
+                except BaseException as error:
+                    # What was wrong first: a summary shows one line.
+                    complaint = "".join(traceback.format_exception_only(error)).split("\n", 1)[0]
+                    answer = (False, f"{complaint}\n{traceback.format_exc()}")
                 with os.fdopen(writer, "wb") as out:
                     pickle.dump(answer, out)
             finally:

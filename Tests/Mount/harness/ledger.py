@@ -9,14 +9,57 @@ import hashlib
 import json
 import os
 import random
+import stat
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .syscalls import read_all
 
 GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENOTDIR, errno.ENOENT)
-"""What a step may fail with when the daemon has died under it."""
+"""What a step may fail with when the daemon has died under it, and its mount point may have been taken away."""
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+MADE_WITH = 0o600
+"""The mode of the files that are made here, for every usual umask."""
+
+
+def differences(seen, wanted):
+    """What is there, and what should be, both as `Tree.state`, in words."""
+    (files, folders, modes), (of_files, of_folders, of_modes) = seen, wanted
+    both = sorted(set(files) & set(of_files))
+    return (
+        f"missing {sorted(set(of_files) - set(files))}, too many {sorted(set(files) - set(of_files))}, "
+        f"other bytes {[p for p in both if files[p] != of_files[p]]}, "
+        f"folders missing {sorted(of_folders - folders)}, too many {sorted(folders - of_folders)}, "
+        f"other modes {[f'{p} {modes[p]:o}, not {of_modes[p]:o}' for p in both if modes[p] != of_modes[p]]}"
+    )
+
+
+@dataclass
+class Ended:
+    """How the work of one who works until the daemon is gone came to its end."""
+
+    steps: int
+    error: int
+    """The errno."""
+    at: float
+    """time.monotonic() when it came: the clock of the whole machine."""
+
+    def check(self, died):
+        """A daemon that lived, at `died` it was killed, has no right to such an error."""
+        assert self.at >= died, f"{errno.errorcode[self.error]} from a daemon that lived, {died - self.at:.3f} s before its death"
+
+
+def reason(told):
+    """The errno that a program names in the first line of its complaint, `cp: error writing 'x': No space left on device`."""
+    line = told.split("\n", 1)[0]
+    for number in errno.errorcode:
+        if line.endswith(": " + os.strerror(number)):
+            return number
+    raise AssertionError(f"a program failed without saying why: {told!r}")
 
 
 def digest(body):
@@ -25,10 +68,11 @@ def digest(body):
 
 @dataclass
 class Tree:
-    """Files (bytes) and folders below a writer's folder, by relative path."""
+    """Files (bytes) and folders below a writer's folder, by relative path, and the modes of the files."""
 
     files: dict = field(default_factory=dict)
     folders: set = field(default_factory=set)
+    modes: dict = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, root):
@@ -38,36 +82,66 @@ class Tree:
             at = "" if inside == "." else inside + "/"
             found.folders |= {at + name for name in below}
             found.files |= {at + name: read_all(os.path.join(folder, name)) for name in names}
+        found.look(root)
         return found
+
+    def look(self, root):
+        self.modes = {path: stat.S_IMODE(os.lstat(os.path.join(root, path)).st_mode) for path in self.files}
+
+    def is_one_of(self, states, root, within=5.0):
+        """A file's mode, which no listing tells, is known a moment after S3 was asked for what is kept beside the bytes."""
+        if self.state() in states:
+            return True
+        if self.state()[:2] not in [state[:2] for state in states]:
+            return False
+        for path in self.files:
+            os.listxattr(os.path.join(root, path))
+        limit = time.monotonic() + within
+        while self.state() not in states and time.monotonic() < limit:
+            time.sleep(0.05)
+            self.look(root)
+        return self.state() in states
 
     def hashes(self):
         return {path: digest(body) for path, body in self.files.items()}
 
+    def state(self):
+        return self.hashes(), set(self.folders), dict(self.modes)
 
-def applied(step, files, folders):
-    """What (files by hash, folders) become by a noted step."""
-    files, folders = dict(files), set(folders)
+
+def applied(step, files, folders, modes):
+    """What (files by hash, folders, modes of the files) become by a noted step."""
+    files, folders, modes = dict(files), set(folders), dict(modes)
     verb, path = step["do"], step["path"]
     if verb == "put":
         files[path] = step["sha"]
+        modes.setdefault(path, MADE_WITH)
+    elif verb == "chmod":
+        modes[path] = step["mode"]
     elif verb == "mkdir":
         folders.add(path)
     elif verb == "unlink":
         files.pop(path)
+        modes.pop(path)
     elif verb == "rmdir":
         folders.remove(path)
     elif verb == "rename":
         files[step["to"]] = files.pop(path)
+        modes[step["to"]] = modes.pop(path)
     elif verb == "move":
         to, below = step["to"], path + "/"
-        files = {to + "/" + p[len(below) :] if p.startswith(below) else p: sha for p, sha in files.items()}
-        folders = {to + "/" + p[len(below) :] if p.startswith(below) else to if p == path else p for p in folders}
-    return files, folders
+
+        def moved(p):
+            return to + "/" + p[len(below) :] if p.startswith(below) else to if p == path else p
+
+        files, modes = ({moved(p): value for p, value in of.items()} for of in (files, modes))
+        folders = {moved(p) for p in folders}
+    return files, folders, modes
 
 
 def expected(ledger, before):
-    """The states (files by hash, folders) of which one must be there: what was told, and that with the step under way."""
-    state, open_step = (before.hashes(), set(before.folders)), None
+    """The states, as `Tree.state`, of which one must be there: what was told, and that with the step under way."""
+    state, open_step = before.state(), None
     for line in Path(ledger).read_text().splitlines():
         if line == "ok":
             state, open_step = applied(open_step, *state), None
@@ -77,7 +151,7 @@ def expected(ledger, before):
     if open_step:
         states.append(applied(open_step, *state))
         if open_step["do"] == "put" and open_step["path"] not in state[0]:
-            states.append(applied(open_step | {"sha": digest(b"")}, *state))
+            states.append(applied(open_step | {"sha": EMPTY}, *state))
     return states
 
 
@@ -90,18 +164,19 @@ class Writer:
         self.ledger, self.source = Path(ledger), Path(f"{ledger}.source")
         self.ledger.write_bytes(b"")
 
-    def run(self, steps=None):
+    def run(self):
         done, self.notes = 0, os.open(self.ledger, os.O_WRONLY | os.O_APPEND)
         try:
-            while steps is None or done < steps:
+            while True:
                 self.step()
                 done += 1
         except OSError as error:
-            if error.errno not in GONE or steps is not None:
+            at = time.monotonic()
+            if error.errno not in GONE:
                 raise
+            return Ended(done, error.errno, at)
         finally:
             os.close(self.notes)
-        return done
 
     def note(self, **step):
         os.write(self.notes, json.dumps(step).encode() + b"\n")
@@ -114,6 +189,7 @@ class Writer:
     def step(self):
         pick = self.random.choice
         steps = [self.copy, self.copy, self.save, self.save, self.append, self.patch, self.remove, self.move_file, self.move_folder, self.make_folder]
+        steps += [self.remove_folder, self.change_mode]
         if len(self.tree.files) > self.most:
             steps += [self.remove] * 8
         pick(steps)()
@@ -130,7 +206,7 @@ class Writer:
 
     def put(self, path, body, flags):
         def write():
-            descriptor = os.open(self.root / path, os.O_WRONLY | flags, 0o600)
+            descriptor = os.open(self.root / path, os.O_WRONLY | flags, MADE_WITH)
             try:
                 view = memoryview(body)
                 while view:
@@ -149,13 +225,14 @@ class Writer:
         if self.synced or path in self.tree.folders:
             return self.put(path, body, os.O_CREAT | os.O_TRUNC)
         self.source.write_bytes(body)
+        self.source.chmod(MADE_WITH)
         self.noted(lambda: self._cp(path), do="put", path=path, sha=digest(body))
         self.tree.files[path] = body
 
     def _cp(self, path):
-        done = subprocess.run(["cp", self.source, self.root / path], capture_output=True, text=True)
+        done = subprocess.run(["cp", self.source, self.root / path], capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
         if done.returncode:
-            raise OSError(errno.EIO, done.stderr)
+            raise OSError(reason(done.stderr), done.stderr)
 
     def save(self):
         """As an editor: a temporary file, then its rename over the file."""
@@ -225,6 +302,18 @@ class Writer:
         if path not in self.tree.folders:
             self.noted(lambda: os.mkdir(self.root / path), do="mkdir", path=path)
             self.tree.folders.add(path)
+
+    def remove_folder(self):
+        empty = [folder for folder in sorted(self.tree.folders) if not any(p.startswith(folder + "/") for p in self.tree.files)]
+        if empty:
+            path = self.random.choice(empty)
+            self.noted(lambda: os.rmdir(self.root / path), do="rmdir", path=path)
+            self.tree.folders.remove(path)
+
+    def change_mode(self):
+        if path := self.some_file():
+            mode = self.random.choice([0o600, 0o640, 0o644, 0o755])
+            self.noted(lambda: os.chmod(self.root / path, mode), do="chmod", path=path, mode=mode)
 
     def move_folder(self):
         if not self.tree.folders:

@@ -105,7 +105,7 @@ class Person:
             environment=environment or self.environment, **self.privileges, **more,
         )  # fmt: skip
         if check:
-            assert done.returncode == 0, f"cognitofs {' '.join(map(str, arguments))}: {done.returncode}\n{done.stdout}{done.stderr}"
+            succeeded(done, f"cognitofs {' '.join(map(str, arguments))}")
         return done
 
     def login(self, password=None, check=True):
@@ -208,7 +208,7 @@ class Mounted:
     def unmount(self, within=60):
         """`cognitofs umount`, and the daemon is gone after it."""
         done = self.person.run("umount", self.path, within=within)
-        assert done.returncode == 0, f"umount: {done.stdout}{done.stderr}"
+        succeeded(done, f"cognitofs umount {self.path}")
         assert not sweep.is_mounted(self.path)
         self.wait_end(10)
 
@@ -226,6 +226,14 @@ class Mounted:
     def detach(self):
         """Takes a dead mount point away."""
         subprocess.run(["umount", "-l", self.path], check=True, timeout=20)
+
+
+def succeeded(done, command):
+    """Complains of an exit code in few lines, of which the first tells most: where a log is cut, that is still seen."""
+    if done.returncode:
+        told = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
+        first = f"exit {done.returncode}: {told[-1] if told else '(nothing was said)'}"
+        raise AssertionError("\n".join([first, f"of {command}", *told[:-1]]))
 
 
 def bounded(command, input=None, within=30, environment=None, cwd=None, **more):
@@ -254,5 +262,5 @@ def shell(script, cwd, within=60, check=True, environment=None, **more):
     """A shell script somewhere; it must succeed unless told otherwise."""
     done = bounded(["bash", "-euo", "pipefail", "-c", script], within=within, cwd=cwd, environment=environment, **more)
     if check:
-        assert done.returncode == 0, f"{script}\n-> {done.returncode}\n{done.stdout}\n{done.stderr}"
+        succeeded(done, script)
     return done
