@@ -39,6 +39,8 @@ struct Committer: Sendable {
         var attempts = 0
         /// Waits for somebody to let it go: a deletion of a file that is still open.
         var isHeld = false
+        /// Somebody asked for another try while this one was under way: should it be refused, that is not the answer.
+        var isTriedAgain = false
         var lastError: ObjectStoreError?
     }
 
@@ -196,6 +198,13 @@ struct Committer: Sendable {
             items[id] = item
             consider(id)
             return [.stalled(blocked(by: id), error)] + next(now: now)
+        case .failed(let error) where item.isTriedAgain:
+            item.isTriedAgain = false
+            item.lastError = error
+            item.phase = .queued(notBefore: now)
+            items[id] = item
+            consider(id)
+            return next(now: now)
         case .failed(let error):
             item.lastError = error
             item.phase = .failed(error)
@@ -215,6 +224,7 @@ struct Committer: Sendable {
             switch item.phase {
             case .queued(let notBefore) where notBefore > now: items[id]?.phase = .queued(notBefore: now)
             case .failed where retryFailed: retry(id, now)
+            case .running where retryFailed: items[id]?.isTriedAgain = true
             case .queued, .running, .failed: continue
             }
             consider(id)
@@ -241,6 +251,11 @@ struct Committer: Sendable {
             }
         }
         return self.next(now: now)
+    }
+
+    /// Somebody wants one that is under way to be tried again, should it be refused.
+    mutating func tryAgain(_ id: IntentID) {
+        if items[id]?.phase.isRunning == true { items[id]?.isTriedAgain = true }
     }
 
     /// Makes an intent due again if S3 has refused it.

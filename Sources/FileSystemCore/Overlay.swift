@@ -155,6 +155,8 @@ struct Overlay: Sendable {
     /// Makes an intent and what stands before it due now.
     mutating func expedite(_ id: IntentID, now: Duration) { actions += committer.expedite(id, now: now) }
 
+    mutating func tryAgain(_ id: IntentID) { committer.tryAgain(id) }
+
     /// Tries again what S3 refused: it says something else now.
     mutating func revive(_ id: IntentID, now: Duration) { actions += committer.revive(id, now: now) }
 

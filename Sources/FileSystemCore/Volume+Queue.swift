@@ -19,9 +19,9 @@ extension Volume {
     @discardableResult
     public func retry(path: String) -> Int {
         update { state in
-            let failed = state.overlay.committer.intents.filter { item in
-                item.failure?.isRefusal == true && !item.isRunning && state.covers(path, item.intent)
-            }
+            let covered = state.overlay.committer.intents.filter { state.covers(path, $0.intent) }
+            for item in covered where item.isRunning { state.overlay.tryAgain(item.intent.id) }
+            let failed = covered.filter { $0.failure?.isRefusal == true && !$0.isRunning }
             for item in failed { state.overlay.expedite(item.intent.id, now: clock.monotonic()) }
             return failed.count
         }

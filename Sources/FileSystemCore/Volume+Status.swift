@@ -87,6 +87,7 @@ extension Volume {
             for item in state.overlay.committer.intents
             where !spared.contains(item.intent.id) && state.covers(path, item.intent) {
                 state.overlay.expedite(item.intent.id, now: clock.monotonic())
+                if retryFailed { state.overlay.tryAgain(item.intent.id) }
             }
         }
     }

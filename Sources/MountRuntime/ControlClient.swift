@@ -113,6 +113,8 @@ public struct ControlClient: ~Copyable {
     static func connect(_ directory: ControlSocketDirectory, _ name: String) -> Int32? {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
+        let path = directory.path + "/" + name
+        let before = socketIdentity(path)
         if ControlSocketAddress.with(directory, name, { Glibc.connect(descriptor, $0, $1) }) == 0 {
             guard let user = ControlPeer.user(of: descriptor), ControlPeer.isAllowed(user) || geteuid() == 0 else {
                 close(descriptor)
@@ -122,8 +124,14 @@ public struct ControlClient: ~Copyable {
         }
         let isDead = errno == ECONNREFUSED
         close(descriptor)
-        if isDead { unlink(directory.path + "/" + name) }
+        // A new process may have taken the name since.
+        if isDead, let before, socketIdentity(path) == before { unlink(path) }
         return nil
+    }
+
+    private static func socketIdentity(_ path: String) -> ino_t? {
+        var facts = stat()
+        return lstat(path, &facts) == 0 ? facts.st_ino : nil
     }
 
     private static let strange = MountFailure(.internalError, "The mount gave an answer that doesn't fit the question.")

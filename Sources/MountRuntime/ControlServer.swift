@@ -127,16 +127,19 @@ public final class ControlServer: Sendable {
             close(alive)
             throw MountFailure(.mountPoint, "\(mountPoint) is mounted already. `cognitofs status` shows it.")
         }
-        let path = directory.path + "/" + name
+        // It gets its name when it listens: whoever finds a socket that nobody answers takes it for a dead one.
+        let temporary = "\(name).\(getpid())"
+        let path = directory.path + "/" + temporary
         unlink(path)
         let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard listener >= 0 else { throw failure("socket") }
         // Nobody can connect before listen, so there is no moment with a wider mode.
-        guard ControlSocketAddress.with(directory, name, { bind(listener, $0, $1) }) == 0, chmod(path, 0o600) == 0,
-            Glibc.listen(listener, Int32(mostClients)) == 0
+        guard ControlSocketAddress.with(directory, temporary, { bind(listener, $0, $1) }) == 0, chmod(path, 0o600) == 0,
+            Glibc.listen(listener, Int32(mostClients)) == 0, rename(path, directory.path + "/" + name) == 0
         else {
             let failure = failure(path)
             close(listener)
+            unlink(path)
             throw failure
         }
         return listener

@@ -52,6 +52,23 @@ import Testing
         #expect(committer.contains(second.id))
     }
 
+    @Test(
+        "What is asked for again while it is under way is tried once more when it is refused", arguments: [true, false])
+    func againWhileRunning(_ all: Bool) throws {
+        var committer = Committer()
+        let put = committer.add(.put, key: Space.key("a"), inode: nil, place: try place, now: .zero)
+        if all {
+            let hurried = committer.hurry(now: .zero, retryFailed: true)
+            #expect(runs(hurried) == [])
+        } else {
+            committer.tryAgain(put.id)
+        }
+        let first = runs(committer.finished(put.id, .failed(refused), now: .zero, jitter: 0))
+        #expect(first == [1])
+        let second = committer.finished(put.id, .failed(refused), now: .zero, jitter: 0)
+        #expect(runs(second) == [] && stalled(second) == [1])
+    }
+
     @Test("Giving up a copy gives up the delete of its source")
     func givingUp() throws {
         var committer = Committer()
