@@ -260,7 +260,8 @@ extension World {
         let isWhole = bytes != nil
         if bytes == nil { bytes = try? perform { () async throws(Errno) in try await client.read(slot.open) }.get() }
         let isNamed = volume.shown().contains { $0.inode == slot.open.inode }
-        if isNamed, let bytes { server.allow(bytes) }
+        // What is unchanged may be in a copy on the server by now, whose answer is still on its way.
+        if isNamed, let closed = bytes ?? shown?.contents(bytesAnywhere) { server.allow(closed) }
         let outcome = try perform { () async throws(Errno) in try await client.close(slot.open) }
         var after = model
         if slot.mayWrite { after.files[slot.file]?.settle(isSynced: false) }

@@ -229,6 +229,11 @@ public final class World {
 
     func contents(_ shown: Volume.Shown) -> [UInt8]? { shown.contents { server.bytes($0) } }
 
+    /// The bytes of a version, wherever S3 has them by now.
+    func bytesAnywhere(_ version: ObjectVersion) -> [UInt8]? {
+        bucket.keys.lazy.compactMap { self.bucket.object($0) }.first { $0.eTag == version.eTag }?.bytes
+    }
+
     func contents(_ inode: InodeNumber) -> [UInt8]? { volume.shown(inode).flatMap { contents($0) } }
 
     /// The view with its bytes.

@@ -24,10 +24,14 @@ struct MountPlace: Equatable {
             settings = []
             return
         }
-        source = first
         if first.hasPrefix("s3://") {
+            source = first
             settings = try Self.space(first)
-        } else if first.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }) {
+            return
+        }
+        // mount(8) makes a path of a name that is also a file's where it is run.
+        source = first.hasPrefix("/") ? String(first.split(separator: "/").last ?? "") : first
+        if !source.isEmpty, source.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }) {
             settings = []
         } else {
             throw CommandFailure(

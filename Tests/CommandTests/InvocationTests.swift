@@ -73,6 +73,7 @@ struct MountPlaceTests {
         #expect(try MountPlace(["/mnt"]).source == "cognitofs")
         #expect(try MountPlace(["", "/mnt"]).source == "cognitofs")
         #expect(try MountPlace(["none", "/mnt"]).settings.isEmpty)
+        #expect(try MountPlace(["/home/anna/cognitofs", "/mnt"]).source == "cognitofs")
         let place = try MountPlace(["s3://photos/a b/c", "/mnt"])
         #expect(place.settings.map(\.value) == ["photos", "a b/c"])
         #expect(try MountPlace(["s3://photos", "/mnt"]).settings.map(\.value) == ["photos", ""])
