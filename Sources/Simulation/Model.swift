@@ -163,6 +163,7 @@ struct Model: Sendable {
     /// What a view shows: the bytes of each file (nil: nowhere to be found), and the directories.
     struct View: Sendable {
         var files: [String: [UInt8]?] = [:]
+        var sizes: [String: Int64] = [:]
         /// Permissions of the files, here or on S3.
         var modes: [String: UInt32] = [:]
         var directories: Set<String> = []
@@ -187,6 +188,7 @@ struct Model: Sendable {
             && names.allSatisfy { path, file in
                 // What stands on a version that is being replaced can't be read before the answer.
                 (view.files[path].map { $0 == nil || $0 == files[file]?.bytes } ?? false)
+                    && view.sizes[path] == files[file].map { Int64($0.bytes.count) }
                     && (files[file]?.mode == nil || view.modes[path] == files[file]?.mode)
             }
     }

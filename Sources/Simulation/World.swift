@@ -244,6 +244,7 @@ public final class World {
                 view.directories.insert(shown.path)
             } else {
                 view.files[shown.path] = .some(contents(shown))
+                view.sizes[shown.path] = shown.size
                 view.modes[shown.path] = shown.permissions ?? shown.location.flatMap { storedMode($0.key) }
             }
         }
