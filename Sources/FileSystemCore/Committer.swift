@@ -149,6 +149,11 @@ struct Committer: Sendable {
         for intent in intents { consider(intent.id) }
     }
 
+    /// True for an intent that S3 has refused for good, and that waits for somebody to do something about it.
+    func isRefused(_ id: IntentID) -> Bool {
+        if case .failed = items[id]?.phase { true } else { false }
+    }
+
     /// The last trouble that an intent met, while it is still queued.
     func lastError(_ id: IntentID) -> ObjectStoreError? { items[id]?.lastError }
 

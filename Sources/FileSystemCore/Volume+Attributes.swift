@@ -162,6 +162,7 @@ extension Volume {
 
     /// Asks for a directory's stored attributes in the background, once: its marker has them, if it has one.
     func learnDirectory(_ inode: InodeNumber) {
+        if isDown { return }
         let isNew = update { state in
             guard inode != .root, let directory = state.tree[inode]?.directory, !directory.hasAsked,
                 state.tree[inode]?.attributes.stored == nil
@@ -169,7 +170,7 @@ extension Volume {
             state.tree[inode]?.directory?.hasAsked = true
             return true
         }
-        guard isNew, !isDown else { return }
+        guard isNew else { return }
         Task(executorPreference: clock.executor) { try? await self.learnStored(inode) }
     }
 }

@@ -25,8 +25,13 @@ extension Volume {
         update { state in
             effect(&state)
             if case .failed(let error) = result { state.lastError = error }
-            state.overlay.finished(intent, result, now: clock.monotonic(), jitter: clock.random())
-            if case .failed(let error) = result { state.settle(intent, after: error, now: clock.monotonic()) }
+            let now = clock.monotonic()
+            state.overlay.finished(intent, result, now: now, jitter: clock.random())
+            // One that somebody wants tried again has not come to its end.
+            if case .failed(let error) = result, state.overlay.committer.isRefused(intent.id) {
+                state.settle(intent, after: error, now: now)
+                state.overlay.tick(now: now)
+            }
         }
         if let inode = intent.inode {
             releasePoint(inode)
@@ -44,8 +49,8 @@ extension Volume {
             case .preconditionFailed where [.put, .copy].contains(intent.kind):
                 return try await settleConflict(intent)
             case .sourceChanged, .notFound:
-                if let effect = try await finishedCopy(intent) { return (.done, effect) }
                 if let inode = intent.inode, try await followOwnWrite(inode) { return (.again, Self.nothing) }
+                if let effect = try await finishedCopy(intent) { return (.done, effect) }
             default: break
             }
             throw error

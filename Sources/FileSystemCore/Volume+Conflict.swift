@@ -70,11 +70,17 @@ extension Volume {
     /// The version that a copy was to be made of is gone, and the copy is there: the run that made it could not note that.
     func finishedCopy(_ intent: Intent) async throws(ObjectStoreError) -> Effect? {
         guard intent.kind == .copy, let inode = intent.inode, let draft = update({ $0.draft(inode, intent) }),
-            draft.file.location?.key != intent.key, let theirs = try await object(at: intent.key),
-            isCopy(theirs, of: draft)
+            draft.file.location?.key != intent.key
         else { return nil }
-        let now = clock.monotonic()
-        return { $0.agree(intent, theirs, draft, now: now) }
+        do throws(ObjectStoreError) {
+            guard let theirs = try await object(at: intent.key), isCopy(theirs, of: draft) else { return nil }
+            let now = clock.monotonic()
+            return { $0.agree(intent, theirs, draft, now: now) }
+        } catch {
+            // What may not be looked for is taken for not there.
+            guard error.code == .notFound || error.code == .accessDenied else { throw error }
+            return nil
+        }
     }
 
     /// True for an object with the ETag of the file's unchanged bytes, which no other bytes of that size have.
@@ -191,7 +197,9 @@ extension VolumeState {
     mutating func agree(_ intent: Intent, _ theirs: ObjectSummary, _ draft: Volume.Draft, now: Duration) {
         setKnown(intent.place, theirs)
         forgetAttempts(at: intent.key)
-        guard let inode = intent.inode, tree[inode]?.file != nil else { return }
+        guard let inode = intent.inode, let file = tree[inode]?.file else { return }
+        // What it stands on has been found elsewhere meanwhile.
+        if intent.kind == .copy, file.location != draft.file.location { return }
         tree[inode]?.file?.location = theirs.version
         // A copy says nothing of what was written here since.
         if intent.kind == .put {
@@ -303,10 +311,7 @@ extension VolumeState {
                 node.file?.location != nil, error.code != .preconditionFailed
             else { return }
             overlay.giveUp(intent.id)
-            if node.isLinked {
-                notices.append(.deleted(node.parent, inode, node.name))
-                tree.detach(inode)
-            }
+            if node.isLinked { takeAway(node) }
         case .delete, .marker:
             overlay.giveUp(intent.id)
         case .metadata:
@@ -318,11 +323,10 @@ extension VolumeState {
             }
         case .copy:
             guard let inode = intent.inode, let node = tree[inode], node.isLinked else {
-                // Nobody wants the file any more, so what it leaves behind goes all the same; but while it is open, its
-                // bytes are read where they are.
-                if intent.inode.flatMap({ tree[unkept: $0]?.file?.openCount }) ?? 0 > 0 || !overlay.drop(intent) {
-                    overlay.giveUp(intent.id)
-                }
+                // Somebody has removed or replaced the file, so what it leaves behind goes all the same; but while it is
+                // open, its bytes are read where they are.
+                let isOpen = intent.inode.flatMap { tree[unkept: $0]?.file?.openCount } ?? 0 > 0
+                if !isLost || isOpen || !overlay.drop(intent) { overlay.giveUp(intent.id) }
                 break
             }
             let isDirty = node.file?.isDirty == true
@@ -334,11 +338,20 @@ extension VolumeState {
             if isDirty {
                 moveBack(node)
             } else {
-                notices.append(.deleted(node.parent, inode, node.name))
-                tree.detach(inode)
+                takeAway(node)
             }
         }
         forgetListings()
+    }
+
+    /// A file whose bytes are nowhere any more is shown no longer. What else is queued of it has nothing to store, and must
+    /// not delete what its names were to replace or leave.
+    private mutating func takeAway(_ node: Node) {
+        for (other, isRunning) in overlay.committer.intents(of: node.inode) where !isRunning {
+            overlay.giveUp(other.id)
+        }
+        notices.append(.deleted(node.parent, node.inode, node.name))
+        tree.detach(node.inode)
     }
 
     /// A changed file whose rename is undone is shown where its bytes are, unless that name is another's by now.

@@ -86,8 +86,8 @@ extension Volume {
             let spared = retryFailed ? [] : state.overlay.committer.stuck
             for item in state.overlay.committer.intents
             where !spared.contains(item.intent.id) && state.covers(path, item.intent) {
-                state.overlay.expedite(item.intent.id, now: clock.monotonic())
                 if retryFailed { state.overlay.tryAgain(item.intent.id) }
+                state.overlay.expedite(item.intent.id, now: clock.monotonic())
             }
         }
     }

@@ -129,9 +129,11 @@ public struct ControlClient: ~Copyable {
         return nil
     }
 
-    private static func socketIdentity(_ path: String) -> ino_t? {
+    /// Tells a socket from the next of its name, which may get the same inode.
+    private static func socketIdentity(_ path: String) -> [Int]? {
         var facts = stat()
-        return lstat(path, &facts) == 0 ? facts.st_ino : nil
+        guard lstat(path, &facts) == 0 else { return nil }
+        return [Int(facts.st_ino), facts.st_ctim.tv_sec, facts.st_ctim.tv_nsec]
     }
 
     private static let strange = MountFailure(.internalError, "The mount gave an answer that doesn't fit the question.")

@@ -108,6 +108,51 @@ import Testing
         #expect(try await space.read("e/b") == "mine")
     }
 
+    @Test("A copy that S3 refuses twice, since somebody asked for another try, deletes nothing")
+    func refusedAgain() async throws {
+        let space = try Space()
+        space.foreign("a", "x")
+        _ = try await space.list("")
+        let gate = Gate()
+        space.faulty.setScript { call, number in call.kind == .copy ? .holdBefore(gate) : nil }
+        let renamed = Task { await failure { () async throws(Errno) in try await space.rename("a", "b") } }
+        await gate.arrived()
+        // It is refused when it gets there.
+        let version = try #require(space.stored("a"))
+        space.volume.hurry(retryFailed: true)
+        space.foreign("a", "theirs")
+        gate.open()
+        #expect(await renamed.value != nil)
+        await space.settle()
+        #expect(space.text("a") == "theirs" && space.stored("a")?.eTag != version.eTag)
+        #expect(space.keys == ["a"])
+        space.expire()
+        #expect(try await space.list("") == ["a"])
+    }
+
+    @Test(
+        "What a rename was to replace stays where the renamed bytes are gone", arguments: [Durability.local, .remote])
+    func lostBetweenRenames(_ durability: Durability) async throws {
+        let space = try Space(durability)
+        space.foreign("a", "mine")
+        space.foreign("b", "old")
+        _ = try await space.list("")
+        let gate = Gate()
+        space.faulty.setScript { call, number in call.kind == .copy ? .holdBefore(gate) : nil }
+        let first = Task { await failure { () async throws(Errno) in try await space.rename("a", "b") } }
+        space.volume.hurry()
+        await gate.arrived()
+        let second = Task { await failure { () async throws(Errno) in try await space.rename("b", "c") } }
+        while space.volume.report().changes.count < 3 { try await Task.sleep(for: .milliseconds(1)) }
+        space.foreign("a", "theirs")
+        gate.open()
+        _ = await (first.value, second.value)
+        #expect(await space.settle().isEmpty)
+        #expect(space.text("a") == "theirs" && space.text("b") == "old")
+        space.expire()
+        #expect(try await space.list("") == ["a", "b"])
+    }
+
     @Test("A directory moves with its children and its marker")
     func directory() async throws {
         let space = try Space()
