@@ -205,7 +205,7 @@ extension World {
             for (path, file) in model.names {
                 guard let mode = model.files[file]?.mode else { continue }
                 let there = storedMode(try key(path))
-                if there != mode { throw Broken(text: "S3 has \(path) with the mode \(there ?? 0), not \(mode)") }
+                if there != mode { throw Broken(text: "S3 has \(path) with the mode \(there), not \(mode)") }
             }
             if view.directories != model.directories {
                 throw Broken(text: "directories are \(view.directories.sorted()), not \(model.directories.sorted())")

@@ -155,7 +155,15 @@ extension World {
             sinceSync.append(after)
             guard isExact, !disk.isDead else { return }
             // Done in the view or not.
-            if after.isShown(by: view()) { model = after }
+            if after.isShown(by: view()), hasOpenFiles(of: after) { model = after }
+        }
+    }
+
+    /// True where the files that are open have the names that a model gives them: two that are alike may have changed names.
+    private func hasOpenFiles(of model: Model) -> Bool {
+        let paths = Dictionary(volume.shown().map { ($0.inode, $0.path) }, uniquingKeysWith: { $1 })
+        return slots.values.allSatisfy { slot in
+            paths[slot.open.inode] == model.names.first { $0.value == slot.file }?.key
         }
     }
 

@@ -245,15 +245,15 @@ public final class World {
             } else {
                 view.files[shown.path] = .some(contents(shown))
                 view.sizes[shown.path] = shown.size
-                view.modes[shown.path] = shown.permissions ?? shown.location.flatMap { storedMode($0.key) }
+                view.modes[shown.path] = shown.permissions ?? shown.location.map { storedMode($0.key) }
             }
         }
         return view
     }
 
-    /// The permissions that S3 keeps of a file.
-    func storedMode(_ key: ObjectKey) -> UInt32? {
-        bucket.object(key)?.attributes.metadata["mode"].flatMap { UInt32($0) }.map { $0 & 0o7777 }
+    /// The permissions that S3 keeps of a file; one that has none stored has those of the mount.
+    func storedMode(_ key: ObjectKey) -> UInt32 {
+        bucket.object(key)?.attributes.metadata["mode"].flatMap { UInt32($0) }.map { $0 & 0o7777 } ?? 0o600
     }
 
     /// What S3 holds below the prefix, by path; markers end in a slash.
