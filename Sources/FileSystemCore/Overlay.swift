@@ -135,11 +135,11 @@ struct Overlay: Sendable {
     /// Who waits for something withdrawn waits for nothing more.
     mutating func settle(withdrawn intent: Intent) { actions.append(.settled(intent.id, nil)) }
 
-    /// Gives up an intent that has failed or not begun, with what depends on it.
-    mutating func giveUp(_ id: IntentID) {
+    /// Gives up an intent that has failed or not begun, with what depends on it. `error`: what those are told who wait for it.
+    mutating func giveUp(_ id: IntentID, because error: ObjectStoreError? = nil) {
         for intent in committer.dropWithDependents(id) {
             settle(intent)
-            actions.append(.settled(intent.id, nil))
+            actions.append(.settled(intent.id, error))
         }
     }
 

@@ -311,7 +311,7 @@ extension VolumeState {
                 node.file?.location != nil, error.code != .preconditionFailed
             else { return }
             overlay.giveUp(intent.id)
-            if node.isLinked { takeAway(node) }
+            if node.isLinked { takeAway(node, error) }
         case .delete, .marker:
             overlay.giveUp(intent.id)
         case .metadata:
@@ -338,7 +338,7 @@ extension VolumeState {
             if isDirty {
                 moveBack(node)
             } else {
-                takeAway(node)
+                takeAway(node, error)
             }
         }
         forgetListings()
@@ -346,9 +346,9 @@ extension VolumeState {
 
     /// A file whose bytes are nowhere any more is shown no longer. What else is queued of it has nothing to store, and must
     /// not delete what its names were to replace or leave.
-    private mutating func takeAway(_ node: Node) {
+    private mutating func takeAway(_ node: Node, _ error: ObjectStoreError) {
         for (other, isRunning) in overlay.committer.intents(of: node.inode) where !isRunning {
-            overlay.giveUp(other.id)
+            overlay.giveUp(other.id, because: error)
         }
         notices.append(.deleted(node.parent, node.inode, node.name))
         tree.detach(node.inode)

@@ -72,8 +72,9 @@ extension Volume {
             let empty = SettledContents(generation: file.generation, size: file.size, staged: nil)
             return update { $0.noteSynced(inode, empty) }
         }
-        // The closed contents' place in the log is still wanted.
-        let (snapshot, point) = try staged.settle(mayCompact: file.pendingClose == nil)
+        // The closed contents' place in the log is still wanted, also that of a close which comes in between.
+        let known = [file.closed?.staged?.point, file.synced?.staged?.point].compactMap { $0 }
+        let (snapshot, point) = try staged.settle(mayCompact: file.pendingClose == nil, knowing: known)
         try staged.sync()
         let synced = SettledContents(
             generation: file.generation, size: snapshot.size,

@@ -80,13 +80,15 @@ public final class StagedFile: Sendable {
     /// The contents as they are now, and the point in the log to which a recovery can come back. All bytes are with the
     /// kernel when this returns, so that they survive this process; after a power cut only what was synced is there.
     /// The records up to the point are kept until `release` or the next call. `mayCompact`: nobody wants to come back to the
-    /// former point. Throws also when the name of a log that was compacted can't be brought to the disk; the former point is
-    /// kept then.
-    public func settle(mayCompact: Bool) throws(Errno) -> (snapshot: Snapshot, point: Point) {
+    /// former point; with `points`, only if it is one of these, since another call may have given one that is wanted. Throws
+    /// also when the name of a log that was compacted can't be brought to the disk; the former point is kept then.
+    public func settle(
+        mayCompact: Bool, knowing points: [Point]? = nil
+    ) throws(Errno) -> (snapshot: Snapshot, point: Point) {
         try locked { (writer) throws(Errno) in
             try flushTail(&writer)
             let former = writer.heldPoint
-            if mayCompact {
+            if mayCompact, former.flatMap({ points?.contains($0) }) ?? true {
                 writer.heldPoint = nil
                 compactIfWorthwhile(&writer)
             }

@@ -146,7 +146,8 @@ import Testing
         while space.volume.report().changes.count < 3 { try await Task.sleep(for: .milliseconds(1)) }
         space.foreign("a", "theirs")
         gate.open()
-        _ = await (first.value, second.value)
+        let (one, other) = await (first.value, second.value)
+        #expect((one != nil && other != nil) == (durability == .remote))
         #expect(await space.settle().isEmpty)
         #expect(space.text("a") == "theirs" && space.text("b") == "old")
         space.expire()

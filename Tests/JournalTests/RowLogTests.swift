@@ -192,6 +192,21 @@ import Testing
         #expect(again.rows == [[1]: [1]])
     }
 
+    @Test("A log is not compacted while somebody else wants to come back to a point of it", arguments: [false, true])
+    func wantedByAnother(_ isKnown: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let store = try makeStore(directory, key: nil, smallestCompaction: 1000)
+        let file = try store.create(baseSize: 0)
+        try file.write([UInt8](repeating: 1, count: 4000), at: 0)
+        let closed = try file.settle(mayCompact: true).point
+        for _ in 0..<4 { try file.write([UInt8](repeating: 2, count: 4000), at: 0) }
+        let next = try file.settle(mayCompact: true, knowing: isKnown ? [closed] : [])
+        #expect((next.point.log == closed.log) == !isKnown)
+        if !isKnown {
+            #expect(try store.recover(file.name, upTo: closed).file.all() == [UInt8](repeating: 1, count: 4000))
+        }
+    }
+
     @Test("A staged file comes back as it was at a point, also when more was written after")
     func points() throws {
         var random = Seeded(31)
