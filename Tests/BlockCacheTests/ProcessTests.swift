@@ -138,13 +138,15 @@ struct ProcessTests {
     @Test("Opening a cache of many files reads none of them")
     func opening() throws {
         let directory = try TemporaryDirectory()
+        // With another key, what is there would be removed beside the count.
+        let key = SealingKey()
         do {
-            let cache = try openCache(directory.path, key: SealingKey())
+            let cache = try openCache(directory.path, key: key)
             for number in 0..<400 { cache.write(version("\(number)"), photograph(number, 10)) }
         }
         let folder = try #require(try blockFiles(directory.path).first).removingLastComponent()
         let before = try accessTime(folder)
-        let cache = try openCache(directory.path, key: SealingKey())
+        let cache = try openCache(directory.path, key: key)
         #expect(try accessTime(folder) == before)
         #expect(cache.usage().bytes == (try diskUsage(directory.path)))
     }
