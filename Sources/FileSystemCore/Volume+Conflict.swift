@@ -344,8 +344,9 @@ extension VolumeState {
         forgetListings()
     }
 
-    /// A file whose bytes are nowhere any more is shown no longer. What else is queued of it has nothing to store, and must
-    /// not delete what its names were to replace or leave.
+    /// A file that cannot come to be where its name is, since its bytes are gone or S3 refuses the copy that a call waits for,
+    /// is shown there no longer. What else is queued of it has nothing to store, and must not delete what its names were to
+    /// replace or leave.
     private mutating func takeAway(_ node: Node, _ error: ObjectStoreError) {
         for (other, isRunning) in overlay.committer.intents(of: node.inode) where !isRunning {
             overlay.giveUp(other.id, because: error)

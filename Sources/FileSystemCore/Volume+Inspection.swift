@@ -138,8 +138,7 @@ extension Volume {
             return Shown(
                 inode: inode, path: "", isDirectory: node.isDirectory, size: node.file?.size ?? 0,
                 permissions: node.attributes.knownPermissions, location: node.file?.location, staged: node.file?.staged,
-                isDirty: node.file?.isDirty == true,
-                isUnpublished: false)
+                isDirty: node.file?.isDirty == true, isUnpublished: false)
         }
     }
 

@@ -10,8 +10,8 @@ extension StagedFile.Store {
     /// read as far as that went, which is the same contents, or newer ones that were settled then; one that a power cut
     /// has brought back in place of the point's does not reach there. `mark`: an earlier point, whose contents are given
     /// besides: of a log that was compacted since, what that was compacted to, which is on the disk. Nil when they can't be
-    /// told from the rest any more. `.ioError` when it is no log that this store's key
-    /// sealed, or ends before the point; the file is left alone then.
+    /// told from the rest any more. `.ioError` when it is no log that this store's key sealed, or ends before the point; the
+    /// file is left alone then.
     public func recover(
         _ name: String, upTo point: StagedFile.Point? = nil, marking mark: StagedFile.Point? = nil
     ) throws(Errno) -> (file: StagedFile, marked: StagedFile.Snapshot?) {

@@ -1,4 +1,5 @@
 import ObjectStore
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -39,10 +40,15 @@ import Testing
     func progress() async throws {
         let space = try Space(.local)
         let gate = Gate()
-        // The last of the parts does not come through.
+        // Only the first of the parts comes through.
         let count = Int(PartPlan.singlePut) * 3
-        space.faulty.setScript { call, number in
-            call.kind == .uploadPart && number > 1 ? .holdBefore(gate) : nil
+        let parts = Mutex(0)
+        space.faulty.setScript { call, _ in
+            guard call.kind == .uploadPart else { return nil }
+            return parts.withLock { count in
+                count += 1
+                return count > 1 ? .holdBefore(gate) : nil
+            }
         }
         let file = try await space.create("large")
         try await file.write([UInt8](repeating: 7, count: count), at: 0)
